@@ -1,0 +1,664 @@
+/*
+ * rv_stats: counters that are exact whatever dies.
+ *
+ * Who writes what: a process its own row's values; the master every row's
+ * owner, the bases and the header. No cell has two writers.
+ *
+ * A transaction is a redo journal: the new values are noted, their number is
+ * published, they are stored, the sequence becomes even. Storing them a second time does
+ * no harm, so whoever finds the transaction open (the master after a death, or
+ * a reader at any time) stores them, or reads them, from the journal: either
+ * nothing of it counts or all of it does, and nobody ever waits for the writer.
+ *
+ * A fold works on two bases, one of them in force. The sum goes into the other
+ * one; then a single store, of `fold`, says that this one is in force and that
+ * the row is part of it. The row is emptied after that, and a last store says
+ * that no row is to be passed over any more. A master killed in between left
+ * either the state before or a row that readers pass over.
+ */
+#include "rv_stats.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define MAGIC UINT64_C(0x7265657665737431) /* "reevest1" */
+
+enum { VERSION = 1, ALIGN = 64, NAME = 48, HELP = 112 };
+
+typedef struct {
+    char module[32];
+    char name[NAME];
+    char help[HELP];
+    uint32_t kind;
+    uint32_t reserved;
+} def_t;
+
+typedef struct {
+    _Atomic uint64_t index;
+    _Atomic uint64_t value; /* the new one */
+} entry_t;
+
+typedef struct {
+    rv_lock_t lock;
+    _Atomic uint32_t sequence; /* odd: a transaction is open */
+    _Atomic uint32_t entries;  /* of the open transaction's journal, 0: not yet complete */
+    entry_t journal[RV_STATS_CHANGES];
+
+    _Atomic int64_t pid; /* 0: the slot is free */
+    _Atomic uint32_t worker;
+    _Atomic uint32_t generation;
+    _Atomic int32_t state;
+    _Atomic int64_t started;
+    _Atomic uint64_t heartbeat;
+
+    _Atomic uint64_t value[]; /* one for each definition */
+} row_t;
+
+typedef struct {
+    uint64_t magic;
+    uint32_t version;
+    uint32_t count; /* definitions */
+    uint32_t rows;
+    uint32_t def_size; /* strides and offsets in bytes, for other versions */
+    uint32_t row_size;
+    uint32_t def_offset;
+    uint32_t base_offset;
+    uint32_t row_offset;
+    uint32_t value_offset; /* in a row */
+
+    _Atomic int64_t master;
+    _Atomic int64_t started;
+    _Atomic uint32_t generation;
+
+    _Atomic uint64_t reloads;
+    _Atomic int64_t reload_time;
+    _Atomic int32_t reload_result;
+    char reload_text[RV_STATS_TEXT];
+
+    rv_lock_t lock;             /* of folds */
+    _Atomic uint64_t fold;      /* see FOLD_* */
+    _Atomic uint32_t rows_used; /* no row above has ever been used */
+    _Atomic uint64_t recoveries;
+} header_t;
+
+/* `fold`: a count of its changes, whether the predecessor's totals are part of the base, the
+ * slot + 1 of the row that is part of it, and which base is in force. */
+#define FOLD_BASE UINT64_C(0x1)
+#define FOLD_PREDECESSOR UINT64_C(0x2)
+#define FOLD_SLOT_SHIFT 2
+#define FOLD_SLOT_MASK UINT64_C(0xfffff)
+#define FOLD_COUNT_SHIFT 32
+
+struct rv_stats_s {
+    header_t *header;
+    unsigned count; /* of definitions */
+    row_t *own;
+    rv_stats_t *predecessor;
+};
+
+static size_t
+align(size_t n)
+{
+    return (n + ALIGN - 1) / ALIGN * ALIGN;
+}
+
+static void *
+at_offset(const rv_stats_t *st, size_t offset)
+{
+    return (char *) st->header + offset;
+}
+
+static def_t *
+def_at(const rv_stats_t *st, unsigned i)
+{
+    return at_offset(st, st->header->def_offset + (size_t) i * st->header->def_size);
+}
+
+static row_t *
+row_at(const rv_stats_t *st, unsigned slot)
+{
+    return at_offset(st, st->header->row_offset + (size_t) slot * st->header->row_size);
+}
+
+static _Atomic uint64_t *
+base_at(const rv_stats_t *st, uint64_t which)
+{
+    return at_offset(st,
+        st->header->base_offset
+            + (size_t) (which & FOLD_BASE) * align(st->count * sizeof(uint64_t)));
+}
+
+static _Atomic uint64_t *
+values_of(const rv_stats_t *st, row_t *row)
+{
+    return (_Atomic uint64_t *) (void *) ((char *) row + st->header->value_offset);
+}
+
+static uint64_t
+load(const _Atomic uint64_t *cell)
+{
+    return atomic_load_explicit(cell, memory_order_relaxed);
+}
+
+static void
+store(_Atomic uint64_t *cell, uint64_t value)
+{
+    atomic_store_explicit(cell, value, memory_order_relaxed);
+}
+
+/* --- layout ---------------------------------------------------------------- */
+
+int
+rv_stats_define(rv_stats_defs_t *defs, const char *module, const rv_stats_def_t *def)
+{
+    for (; def->name != NULL; def++) {
+        if (defs->count == RV_STATS_MAX)
+            return RV_ERROR;
+        defs->entry[defs->count].module = module;
+        defs->entry[defs->count].def = def;
+        defs->count++;
+    }
+    return RV_OK;
+}
+
+static void
+lay_out(header_t *h, unsigned count, unsigned rows)
+{
+    h->count = count;
+    h->rows = rows;
+    h->def_size = sizeof(def_t);
+    h->row_size = (uint32_t) align(sizeof(row_t) + count * sizeof(uint64_t));
+    h->value_offset = offsetof(row_t, value);
+    h->def_offset = (uint32_t) align(sizeof(header_t));
+    h->base_offset = (uint32_t) align(h->def_offset + count * sizeof(def_t));
+    h->row_offset = h->base_offset + 2 * (uint32_t) align(count * sizeof(uint64_t));
+}
+
+static size_t
+total_size(const header_t *h)
+{
+    return h->row_offset + (size_t) h->rows * h->row_size;
+}
+
+size_t
+rv_stats_size(const rv_stats_defs_t *defs, unsigned rows)
+{
+    header_t h = { 0 };
+
+    lay_out(&h, defs->count, rows);
+    return total_size(&h);
+}
+
+static void
+copy_text(char *to, size_t room, const char *from)
+{
+    size_t length = rv_min(strlen(from), room - 1);
+
+    memcpy(to, from, length);
+    to[length] = '\0';
+}
+
+static void
+write_defs(rv_stats_t *st, const rv_stats_defs_t *defs)
+{
+    for (unsigned i = 0; i < defs->count; i++) {
+        def_t *def = def_at(st, i);
+
+        copy_text(def->module, sizeof(def->module), defs->entry[i].module);
+        copy_text(def->name, sizeof(def->name), defs->entry[i].def->name);
+        copy_text(def->help, sizeof(def->help), defs->entry[i].def->help);
+        def->kind = defs->entry[i].def->kind;
+    }
+}
+
+rv_stats_t *
+rv_stats_create(void *memory, const rv_stats_defs_t *defs, unsigned rows)
+{
+    rv_stats_t *st = calloc(1, sizeof(*st));
+
+    if (st == NULL)
+        return NULL;
+
+    header_t *h = st->header = memory;
+    st->count = defs->count;
+    lay_out(h, defs->count, rows);
+    write_defs(st, defs);
+    h->version = VERSION;
+    atomic_store(&h->started, (int64_t) time(NULL));
+
+    if (rv_lock_init(&h->lock) != RV_OK)
+        goto failed;
+    for (unsigned i = 0; i < rows; i++) {
+        if (rv_lock_init(&row_at(st, i)->lock) != RV_OK)
+            goto failed;
+    }
+    h->magic = MAGIC;
+    return st;
+
+failed:
+    free(st);
+    return NULL;
+}
+
+rv_stats_t *
+rv_stats_attach(void *memory, size_t size)
+{
+    header_t *h = memory;
+
+    if (size < sizeof(*h) || h->magic != MAGIC || h->version != VERSION || h->count > RV_STATS_MAX
+        || total_size(h) > size) {
+        errno = EINVAL;
+        return NULL;
+    }
+
+    rv_stats_t *st = calloc(1, sizeof(*st));
+    if (st == NULL)
+        return NULL;
+
+    st->header = h;
+    st->count = h->count;
+    return st;
+}
+
+void
+rv_stats_free(rv_stats_t *st)
+{
+    free(st);
+}
+
+int
+rv_stats_same(const rv_stats_t *st, const rv_stats_defs_t *defs, unsigned rows)
+{
+    if (st->count != defs->count || st->header->rows != rows)
+        return 0;
+
+    for (unsigned i = 0; i < defs->count; i++) {
+        const def_t *def = def_at(st, i);
+
+        if (strcmp(def->module, defs->entry[i].module) != 0
+            || strcmp(def->name, defs->entry[i].def->name) != 0
+            || def->kind != (uint32_t) defs->entry[i].def->kind)
+            return 0;
+    }
+    return 1;
+}
+
+int
+rv_stats_find(const rv_stats_t *st, const char *module, const char *name)
+{
+    for (unsigned i = 0; i < st->count; i++) {
+        const def_t *def = def_at(st, i);
+
+        if (strcmp(def->module, module) == 0 && strcmp(def->name, name) == 0)
+            return (int) i;
+    }
+    return RV_ERROR;
+}
+
+unsigned
+rv_stats_count(const rv_stats_t *st)
+{
+    return st->count;
+}
+
+const char *
+rv_stats_name(const rv_stats_t *st, unsigned index)
+{
+    return def_at(st, index)->name;
+}
+
+rv_stats_kind_t
+rv_stats_kind(const rv_stats_t *st, unsigned index)
+{
+    return (rv_stats_kind_t) def_at(st, index)->kind;
+}
+
+/* --- a row's writer ---------------------------------------------------------- */
+
+/* What is needed to complete a row's open transaction. */
+typedef struct {
+    rv_stats_t *st;
+    row_t *row;
+} open_row_t;
+
+static int
+complete_row(void *data)
+{
+    open_row_t *open = data;
+    row_t *row = open->row;
+    _Atomic uint64_t *value = values_of(open->st, row);
+    uint32_t sequence = atomic_load(&row->sequence);
+
+    if (sequence % 2 == 0)
+        return RV_OK;
+
+    uint32_t entries = atomic_load(&row->entries);
+    for (uint32_t i = 0; i < entries && i < RV_STATS_CHANGES; i++) {
+        uint64_t index = load(&row->journal[i].index);
+        if (index < open->st->count)
+            store(&value[index], load(&row->journal[i].value));
+    }
+    atomic_store(&row->sequence, sequence + 1);
+    atomic_fetch_add(&open->st->header->recoveries, 1);
+    return RV_OK;
+}
+
+void
+rv_stats_own(rv_stats_t *st, unsigned slot)
+{
+    st->own = row_at(st, slot);
+}
+
+void
+rv_stats_apply(rv_stats_t *st, const rv_stats_change_t *changes, unsigned count)
+{
+    row_t *row = st->own;
+
+    if (row == NULL || count > RV_STATS_CHANGES)
+        return;
+
+    open_row_t open = { st, row };
+    if (rv_lock_acquire(&row->lock, complete_row, &open) == RV_ERROR)
+        return;
+
+    _Atomic uint64_t *value = values_of(st, row);
+    uint32_t sequence = atomic_load_explicit(&row->sequence, memory_order_relaxed);
+
+    /* within one odd sequence `entries` goes from 0 to count, once */
+    atomic_store_explicit(&row->entries, 0, memory_order_relaxed);
+    atomic_store_explicit(&row->sequence, sequence + 1, memory_order_release);
+    atomic_thread_fence(memory_order_release);
+
+    for (unsigned i = 0; i < count; i++) {
+        store(&row->journal[i].index, changes[i].index);
+        store(&row->journal[i].value, load(&value[changes[i].index]) + (uint64_t) changes[i].delta);
+    }
+    atomic_store_explicit(&row->entries, count, memory_order_release);
+    atomic_thread_fence(memory_order_release);
+
+    for (unsigned i = 0; i < count; i++)
+        store(&value[changes[i].index], load(&row->journal[i].value));
+    atomic_store_explicit(&row->sequence, sequence + 2, memory_order_release);
+
+    rv_lock_release(&row->lock);
+}
+
+void
+rv_stats_heartbeat(rv_stats_t *st, uint64_t now)
+{
+    if (st->own != NULL)
+        store(&st->own->heartbeat, now);
+}
+
+/* --- readers ------------------------------------------------------------------- */
+
+/* One try at a consistent copy of a row's values. */
+static int
+copy_row(const rv_stats_t *st, row_t *row, uint64_t *values)
+{
+    _Atomic uint64_t *value = values_of(st, row);
+    entry_t journal[RV_STATS_CHANGES];
+    unsigned count = st->count;
+
+    uint32_t sequence = atomic_load_explicit(&row->sequence, memory_order_acquire);
+    uint32_t entries = atomic_load_explicit(&row->entries, memory_order_acquire);
+    if (sequence % 2 == 0)
+        entries = 0;
+    if (entries > RV_STATS_CHANGES)
+        return RV_AGAIN;
+
+    for (uint32_t i = 0; i < entries; i++) {
+        store(&journal[i].index, load(&row->journal[i].index));
+        store(&journal[i].value, load(&row->journal[i].value));
+    }
+    for (unsigned i = 0; i < count; i++)
+        values[i] = load(&value[i]);
+
+    atomic_thread_fence(memory_order_acquire);
+    if (atomic_load_explicit(&row->sequence, memory_order_relaxed) != sequence)
+        return RV_AGAIN;
+    if (sequence % 2 == 0)
+        return RV_OK;
+    if (atomic_load_explicit(&row->entries, memory_order_relaxed) != entries)
+        return RV_AGAIN;
+
+    for (uint32_t i = 0; i < entries; i++) {
+        uint64_t index = load(&journal[i].index);
+        if (index < count)
+            values[index] = load(&journal[i].value);
+    }
+    return RV_OK;
+}
+
+static void
+read_row(const rv_stats_t *st, row_t *row, uint64_t *values)
+{
+    while (copy_row(st, row, values) != RV_OK)
+        continue; /* the writer is running: it cannot be caught for long */
+}
+
+/* Adds base and rows to values, as one state of `fold`. */
+static void
+sum(const rv_stats_t *st, uint64_t fold, uint64_t *values)
+{
+    uint64_t copy[RV_STATS_MAX];
+    unsigned count = st->count;
+    unsigned used = atomic_load(&st->header->rows_used);
+    uint64_t passed_over = fold >> FOLD_SLOT_SHIFT & FOLD_SLOT_MASK;
+    const _Atomic uint64_t *base = base_at(st, fold);
+
+    for (unsigned i = 0; i < count; i++)
+        values[i] = load(&base[i]);
+
+    for (unsigned slot = 0; slot < used; slot++) {
+        row_t *row = row_at(st, slot);
+
+        if (atomic_load(&row->pid) == 0 || slot + 1 == passed_over)
+            continue;
+        read_row(st, row, copy);
+        for (unsigned i = 0; i < count; i++)
+            values[i] += copy[i];
+    }
+}
+
+/* Adds the predecessor's totals, its definitions matched by name. */
+static void
+add_predecessor(const rv_stats_t *st, uint64_t *values)
+{
+    const rv_stats_t *old = st->predecessor;
+    uint64_t copy[RV_STATS_MAX];
+
+    rv_stats_snapshot(old, copy);
+    for (unsigned i = 0; i < old->count; i++) {
+        const def_t *def = def_at(old, i);
+        int index = rv_stats_find(st, def->module, def->name);
+
+        if (index >= 0 && def->kind == def_at(st, (unsigned) index)->kind)
+            values[index] += copy[i];
+    }
+}
+
+void
+rv_stats_snapshot(const rv_stats_t *st, uint64_t *values)
+{
+    uint64_t fold;
+
+    do {
+        fold = atomic_load(&st->header->fold);
+        sum(st, fold, values);
+        if (st->predecessor != NULL && !(fold & FOLD_PREDECESSOR))
+            add_predecessor(st, values);
+        atomic_thread_fence(memory_order_acquire);
+    } while (atomic_load(&st->header->fold) != fold);
+}
+
+int
+rv_stats_row(const rv_stats_t *st, unsigned slot, rv_stats_owner_t *owner, uint64_t *values)
+{
+    if (slot >= st->header->rows)
+        return RV_DONE;
+
+    row_t *row = row_at(st, slot);
+    owner->slot = slot;
+    owner->pid = (pid_t) atomic_load(&row->pid);
+    owner->worker = atomic_load(&row->worker);
+    owner->generation = atomic_load(&row->generation);
+    owner->state = atomic_load(&row->state);
+    owner->started = atomic_load(&row->started);
+    if (owner->pid == 0)
+        return RV_DONE;
+
+    read_row(st, row, values);
+    return RV_OK;
+}
+
+uint64_t
+rv_stats_recoveries(const rv_stats_t *st)
+{
+    return atomic_load(&st->header->recoveries);
+}
+
+/* --- the master ------------------------------------------------------------------- */
+
+void
+rv_stats_set_owner(rv_stats_t *st, const rv_stats_owner_t *owner)
+{
+    row_t *row = row_at(st, owner->slot);
+
+    atomic_store(&row->worker, owner->worker);
+    atomic_store(&row->generation, owner->generation);
+    atomic_store(&row->state, owner->state);
+    atomic_store(&row->started, owner->started);
+    atomic_store(&row->pid, owner->pid);
+    if (atomic_load(&st->header->rows_used) <= owner->slot)
+        atomic_store(&st->header->rows_used, owner->slot + 1);
+}
+
+static void
+empty_row(rv_stats_t *st, row_t *row)
+{
+    _Atomic uint64_t *value = values_of(st, row);
+
+    atomic_store(&row->pid, 0);
+    atomic_store(&row->entries, 0);
+    for (unsigned i = 0; i < st->count; i++)
+        store(&value[i], 0);
+}
+
+/* Changes `fold`: which base, which row is part of it, the flags as they are. */
+static void
+set_fold(rv_stats_t *st, uint64_t base, uint64_t flags, uint64_t slot)
+{
+    uint64_t count = (atomic_load(&st->header->fold) >> FOLD_COUNT_SHIFT) + 1;
+
+    atomic_store(&st->header->fold,
+        count << FOLD_COUNT_SHIFT | slot << FOLD_SLOT_SHIFT | flags | (base & FOLD_BASE));
+}
+
+/* Empties the row that a fold left to be passed over. */
+static void
+end_fold(rv_stats_t *st)
+{
+    uint64_t fold = atomic_load(&st->header->fold);
+    uint64_t slot = fold >> FOLD_SLOT_SHIFT & FOLD_SLOT_MASK;
+
+    if (slot == 0)
+        return;
+
+    empty_row(st, row_at(st, (unsigned) slot - 1));
+    set_fold(st, fold, fold & FOLD_PREDECESSOR, 0);
+}
+
+static int
+complete_fold(void *data)
+{
+    rv_stats_t *st = data;
+
+    end_fold(st);
+    atomic_fetch_add(&st->header->recoveries, 1);
+    return RV_OK;
+}
+
+/* Puts base + added counters in force, together with flags and the slot. */
+static void
+add_to_base(rv_stats_t *st, const uint64_t *added, uint64_t flags, uint64_t slot)
+{
+    uint64_t fold = atomic_load(&st->header->fold);
+    const _Atomic uint64_t *from = base_at(st, fold);
+    _Atomic uint64_t *to = base_at(st, ~fold);
+
+    for (unsigned i = 0; i < st->count; i++) {
+        int counts = def_at(st, i)->kind == RV_STATS_COUNTER;
+        store(&to[i], load(&from[i]) + (counts ? added[i] : 0));
+    }
+    set_fold(st, ~fold, (fold & FOLD_PREDECESSOR) | flags, slot);
+}
+
+int
+rv_stats_fold(rv_stats_t *st, unsigned slot)
+{
+    row_t *row = row_at(st, slot);
+    open_row_t open = { st, row };
+    uint64_t values[RV_STATS_MAX];
+
+    if (atomic_load(&row->pid) == 0)
+        return RV_OK;
+    if (rv_lock_acquire(&st->header->lock, complete_fold, st) == RV_ERROR)
+        return RV_ERROR;
+
+    int locked = rv_lock_acquire(&row->lock, complete_row, &open);
+    if (locked == RV_OK)
+        (void) complete_row(&open); /* it died after its unlock, or before its lock */
+    read_row(st, row, values);
+    add_to_base(st, values, 0, slot + 1);
+    end_fold(st);
+
+    if (locked != RV_ERROR)
+        rv_lock_release(&row->lock);
+    rv_lock_release(&st->header->lock);
+    return RV_OK;
+}
+
+void
+rv_stats_succeed(rv_stats_t *st, rv_stats_t *old)
+{
+    st->predecessor = old;
+}
+
+int
+rv_stats_retire(rv_stats_t *st, const rv_stats_t *old)
+{
+    uint64_t values[RV_STATS_MAX] = { 0 };
+
+    if (old == NULL || st->predecessor != old)
+        return RV_OK;
+    if (rv_lock_acquire(&st->header->lock, complete_fold, st) == RV_ERROR)
+        return RV_ERROR;
+
+    add_predecessor(st, values);
+    add_to_base(st, values, FOLD_PREDECESSOR, 0);
+    st->predecessor = NULL;
+
+    rv_lock_release(&st->header->lock);
+    return RV_OK;
+}
+
+void
+rv_stats_set_master(rv_stats_t *st, pid_t pid, unsigned generation)
+{
+    atomic_store(&st->header->master, pid);
+    atomic_store(&st->header->generation, generation);
+}
+
+void
+rv_stats_set_reload(rv_stats_t *st, int result, const char *text)
+{
+    header_t *h = st->header;
+
+    copy_text(h->reload_text, sizeof(h->reload_text), text);
+    atomic_store(&h->reload_time, (int64_t) time(NULL));
+    atomic_store(&h->reload_result, result);
+    atomic_fetch_add(&h->reloads, 1);
+}
