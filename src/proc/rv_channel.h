@@ -1,0 +1,100 @@
+/*
+ * rv_channel: one end of a worker's socketpair.
+ *
+ * A message is a type, at most RV_CHANNEL_DATA bytes and at most one
+ * descriptor. It arrives whole or not at all, with the sender's pid as the
+ * kernel knows it.
+ */
+#ifndef RV_CHANNEL_H
+#define RV_CHANNEL_H
+
+#include "rv_base.h"
+
+#include <sys/types.h>
+
+#define RV_CHANNEL_DATA 16384          /* bytes in one message */
+#define RV_CHANNEL_QUEUE (1024 * 1024) /* bytes of data that wait in one queue */
+
+typedef struct {
+    uint16_t type;
+    uint32_t slot;       /* the sender's */
+    uint32_t generation; /* the sender's */
+    uint32_t length;     /* of data, bytes */
+    const void *data;
+    int fd;    /* -1: none. Sent: stays the caller's. Received: becomes the caller's */
+    pid_t pid; /* received: the kernel's word for who sent it */
+    /*
+     * Sent: not 0 for a control message. One with the same key that still
+     * waits is replaced by this one, and a control message is never refused.
+     */
+    uint32_t key;
+} rv_message_t;
+
+typedef struct {
+    uint64_t sent;
+    uint64_t received;
+    uint64_t refused; /* received, but malformed, and thrown away */
+    uint64_t full;    /* sends answered with RV_AGAIN */
+    size_t queued;    /* bytes of data waiting now */
+} rv_channel_counts_t;
+
+typedef struct rv_channel_s rv_channel_t;
+
+/* How messages travel: a row each, in the order of preference. */
+typedef struct {
+    const char *name; /* seqpacket, stream */
+    int socket_type;
+    int whole_records; /* a message is one record of fixed size, on a stream */
+} rv_channel_transport_t;
+
+const rv_channel_transport_t *rv_channel_transport(size_t i);
+
+/* A connected pair by the first (transport NULL) or the given transport. */
+int rv_channel_pair(const rv_channel_transport_t *transport, int fds[2]);
+
+/*
+ * An end that is to be written to, read from, or both. Takes fd over in any
+ * case. NULL and errno.
+ */
+rv_channel_t *rv_channel_create(const rv_channel_transport_t *transport, int fd);
+
+/* Closes the descriptor and gives up what waits. NULL is allowed. */
+void rv_channel_destroy(rv_channel_t *ch);
+
+/* After a fork, in the child: forgets what the parent had waiting. The
+ * descriptor stays, and so does whom to tell. */
+void rv_channel_inherit(rv_channel_t *ch);
+
+int rv_channel_fd(const rv_channel_t *ch);
+const rv_channel_counts_t *rv_channel_counts(const rv_channel_t *ch);
+
+/* Who is told when messages begin (1) and cease (0) to wait for the socket to
+ * become writable. */
+void rv_channel_on_waiting(
+    rv_channel_t *ch, void (*waiting)(rv_channel_t *, int, void *), void *data);
+void *rv_channel_waiting_data(const rv_channel_t *ch);
+
+/*
+ * Sends, or queues what the kernel does not take at once, with a copy of the
+ * data and a duplicate of the descriptor. RV_OK; RV_AGAIN: the queue is full, nothing was sent;
+ * RV_ERROR: the other end is gone (EPIPE, ECONNRESET), or the message too long (EMSGSIZE).
+ */
+int rv_channel_send(rv_channel_t *ch, const rv_message_t *msg);
+
+/* Sends what waits. RV_OK: nothing waits any more; RV_AGAIN; RV_ERROR: the other end is gone, and
+ * what waited has been given up. */
+int rv_channel_flush(rv_channel_t *ch);
+
+/* 1 while a control message with this key waits. */
+int rv_channel_is_waiting(const rv_channel_t *ch, uint32_t key);
+
+/*
+ * Takes one message. msg->data is valid until the next call; msg->fd is the
+ * caller's to close. RV_OK; RV_AGAIN: none there; RV_DONE: the other end is
+ * closed; RV_ERROR: what came was no message of ours (errno EPROTO), it is
+ * counted, its descriptors are closed, and the next may be asked for; or
+ * another errno, then the channel is of no more use.
+ */
+int rv_channel_receive(rv_channel_t *ch, rv_message_t *msg);
+
+#endif

@@ -1,0 +1,159 @@
+/*
+ * rv_mesh: the channels of all processes as one mesh.
+ *
+ * Control messages are coalesced by key: the last word on a slot counts, since
+ * OPEN replaces what stood there and CLOSE of an empty slot does nothing. So a
+ * receiver that does not read costs the master at most one waiting message for each
+ * slot and log.
+ */
+#include "rv_mesh.h"
+
+#include "rv_fd.h"
+
+#include <errno.h>
+#include <string.h>
+
+enum { KEY_SHIFT = 24, KEY_PEER = 1 << KEY_SHIFT, KEY_LOG = 2 << KEY_SHIFT };
+
+static uint32_t
+peer_key(const rv_process_t *p)
+{
+    return KEY_PEER | p->slot;
+}
+
+static uint32_t
+order_key(rv_mesh_type_t order)
+{
+    return (uint32_t) order << KEY_SHIFT | UINT32_C(0x80000000);
+}
+
+static void
+tell_others(const rv_process_t *about, rv_mesh_type_t type, int fd)
+{
+    const rv_mesh_peer_t peer = { about->slot, about->worker, about->generation, about->pid };
+    const rv_message_t msg = { .type = (uint16_t) type,
+        .slot = RV_PROCESS_MASTER,
+        .length = sizeof(peer),
+        .data = &peer,
+        .fd = fd,
+        .key = peer_key(about) };
+
+    /* a failing send means that the other one is dead: its own death follows */
+    for (rv_process_t *p = rv_process_each(NULL); p != NULL; p = rv_process_each(p)) {
+        if (p != about)
+            (void) rv_channel_send(p->channel[0], &msg);
+    }
+}
+
+void
+rv_mesh_open(const rv_process_t *p)
+{
+    tell_others(p, RV_MESH_OPEN, rv_channel_fd(p->channel[0]));
+}
+
+void
+rv_mesh_close(const rv_process_t *p)
+{
+    tell_others(p, RV_MESH_CLOSE, -1);
+}
+
+int
+rv_mesh_is_open(const rv_process_t *about)
+{
+    for (rv_process_t *p = rv_process_each(NULL); p != NULL; p = rv_process_each(p)) {
+        if (p != about && rv_channel_is_waiting(p->channel[0], peer_key(about)))
+            return 0;
+    }
+    return 1;
+}
+
+int
+rv_mesh_order(const rv_process_t *p, rv_mesh_type_t order)
+{
+    const rv_message_t msg = {
+        .type = (uint16_t) order, .slot = RV_PROCESS_MASTER, .fd = -1, .key = order_key(order)
+    };
+
+    return rv_channel_send(p->channel[0], &msg);
+}
+
+void
+rv_mesh_reopen(unsigned output, int fd)
+{
+    const uint32_t index = output;
+    const rv_message_t msg = { .type = RV_MESH_REOPEN,
+        .slot = RV_PROCESS_MASTER,
+        .length = sizeof(index),
+        .data = &index,
+        .fd = fd,
+        .key = KEY_LOG | output };
+
+    for (rv_process_t *p = rv_process_each(NULL); p != NULL; p = rv_process_each(p))
+        (void) rv_channel_send(p->channel[0], &msg);
+}
+
+int
+rv_mesh_ready(void)
+{
+    const rv_process_t *self = rv_process_self();
+    const rv_message_t msg = { .type = RV_MESH_READY,
+        .slot = self->slot,
+        .generation = self->generation,
+        .fd = -1,
+        .key = order_key(RV_MESH_READY) };
+
+    return rv_channel_send(self->channel[1], &msg);
+}
+
+int
+rv_mesh_peer(const rv_message_t *msg, rv_mesh_peer_t *peer)
+{
+    if (msg->length != sizeof(*peer) || (msg->type == RV_MESH_OPEN && msg->fd == -1))
+        return RV_ERROR;
+
+    memcpy(peer, msg->data, sizeof(*peer));
+    if (peer->slot >= RV_PROCESS_SLOTS || rv_process_at(peer->slot) == rv_process_self())
+        return RV_ERROR;
+    return RV_OK;
+}
+
+int
+rv_mesh_enter(rv_message_t *msg, const rv_mesh_peer_t *peer)
+{
+    int fd = msg->fd;
+
+    if (msg->type == RV_MESH_CLOSE) {
+        rv_process_release(rv_process_at(peer->slot));
+        return RV_OK;
+    }
+    msg->fd = -1;
+    return rv_process_enter(peer->slot, peer->worker, peer->generation, peer->pid, fd);
+}
+
+int
+rv_mesh_reopened(const rv_message_t *msg, unsigned *output)
+{
+    uint32_t index;
+
+    if (msg->length != sizeof(index) || msg->fd == -1)
+        return RV_ERROR;
+
+    memcpy(&index, msg->data, sizeof(index));
+    *output = index;
+    return RV_OK;
+}
+
+int
+rv_mesh_is_genuine(const rv_message_t *msg)
+{
+    if (msg->slot == RV_PROCESS_MASTER)
+        return msg->pid == rv_process_master();
+
+    if (msg->slot >= RV_PROCESS_SLOTS)
+        return 0;
+
+    const rv_process_t *p = rv_process_at(msg->slot);
+    int control = msg->type < RV_MESH_USER && msg->type != RV_MESH_READY;
+    return p->state != RV_PROCESS_FREE && p->pid == msg->pid && p->generation == msg->generation
+        && !control;
+}

@@ -1,0 +1,69 @@
+/*
+ * rv_mesh: the channels of all processes as one mesh.
+ *
+ * The master introduces: it passes a new worker's descriptor to all that live
+ * (OPEN), and only when the last of these has left sends START to the new
+ * one, so that nobody gets a message from a process it does not know. On a
+ * death it sends CLOSE. Workers answer READY, and otherwise obey.
+ */
+#ifndef RV_MESH_H
+#define RV_MESH_H
+
+#include "rv_base.h"
+#include "rv_process.h"
+
+typedef enum {
+    RV_MESH_OPEN = 1,  /* + descriptor: this slot is that process */
+    RV_MESH_CLOSE,     /* that process is gone */
+    RV_MESH_START,     /* the mesh knows you: accept, and send if you like */
+    RV_MESH_READY,     /* to the master: initialised */
+    RV_MESH_QUIT,      /* drain and exit */
+    RV_MESH_TERMINATE, /* exit */
+    RV_MESH_REOPEN,    /* + descriptor: the log output of this index */
+    RV_MESH_USER = 64  /* modules' types begin here */
+} rv_mesh_type_t;
+
+/* OPEN and CLOSE carry this. */
+typedef struct {
+    uint32_t slot;
+    uint32_t worker;
+    uint32_t generation;
+    int32_t pid;
+} rv_mesh_peer_t;
+
+/* --- the master --- */
+
+/* Tells every other living worker of p, or that p is gone. */
+void rv_mesh_open(const rv_process_t *p);
+void rv_mesh_close(const rv_process_t *p);
+
+/* 1 when the kernel has taken the last OPEN of p. */
+int rv_mesh_is_open(const rv_process_t *p);
+
+/* Sends START, QUIT or TERMINATE. */
+int rv_mesh_order(const rv_process_t *p, rv_mesh_type_t order);
+
+/* Passes a log's new descriptor to every worker. */
+void rv_mesh_reopen(unsigned output, int fd);
+
+/* --- a worker --- */
+
+/* Tells the master that this worker is initialised. */
+int rv_mesh_ready(void);
+
+/* What an OPEN or CLOSE says; RV_ERROR: it is malformed. */
+int rv_mesh_peer(const rv_message_t *msg, rv_mesh_peer_t *peer);
+
+/* Enters that into the table. An OPEN's descriptor is taken over. */
+int rv_mesh_enter(rv_message_t *msg, const rv_mesh_peer_t *peer);
+
+/* The index of the log output that a REOPEN is about; RV_ERROR: it is malformed. */
+int rv_mesh_reopened(const rv_message_t *msg, unsigned *output);
+
+/*
+ * Whether a message that this process received is from whom it says: by the
+ * kernel's pid against the table, and control messages from the master alone.
+ */
+int rv_mesh_is_genuine(const rv_message_t *msg);
+
+#endif

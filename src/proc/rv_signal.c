@@ -1,0 +1,120 @@
+/*
+ * rv_signal: what a signal means, and that it came.
+ *
+ * The globals are the pipe and the bits. Only the handler runs in a signal's
+ * context, and it does two things: one atomic or, one write to a pipe that
+ * does not block. A full pipe is fine: the loop will look at the bits anyway.
+ */
+#include "rv_signal.h"
+
+#include "rv_fd.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <unistd.h>
+
+static int wake[2] = { -1, -1 };
+static atomic_uint came;
+
+/* USR2, WINCH, TTIN and TTOU are nginx's for upgrade and scaling; until they
+ * mean something here they must at least do no harm. */
+static const rv_signal_t signals[] = {
+    { SIGQUIT, "SIGQUIT", "quit", RV_SIGNAL_QUIT },
+    { SIGTERM, "SIGTERM", "stop", RV_SIGNAL_TERMINATE },
+    { SIGINT, "SIGINT", NULL, RV_SIGNAL_TERMINATE },
+    { SIGHUP, "SIGHUP", "reload", RV_SIGNAL_RELOAD },
+    { SIGUSR1, "SIGUSR1", "reopen", RV_SIGNAL_REOPEN },
+    { SIGCHLD, "SIGCHLD", NULL, RV_SIGNAL_CHILD },
+    { SIGUSR2, "SIGUSR2", NULL, 0 },
+    { SIGWINCH, "SIGWINCH", NULL, 0 },
+    { SIGTTIN, "SIGTTIN", NULL, 0 },
+    { SIGTTOU, "SIGTTOU", NULL, 0 },
+    { SIGPIPE, "SIGPIPE", NULL, 0 },
+};
+
+const rv_signal_t *
+rv_signal_at(size_t i)
+{
+    return i < rv_countof(signals) ? &signals[i] : NULL;
+}
+
+const rv_signal_t *
+rv_signal_command(const char *word)
+{
+    for (size_t i = 0; i < rv_countof(signals); i++) {
+        if (signals[i].command != NULL && strcmp(signals[i].command, word) == 0)
+            return &signals[i];
+    }
+    return NULL;
+}
+
+static void
+on_signal(int number)
+{
+    int saved = errno;
+
+    for (size_t i = 0; i < rv_countof(signals); i++) {
+        if (signals[i].number == number)
+            atomic_fetch_or(&came, signals[i].sets);
+    }
+    (void) !write(wake[1], "", 1);
+    errno = saved;
+}
+
+int
+rv_signal_init(void)
+{
+    rv_fd_close(&wake[0]);
+    rv_fd_close(&wake[1]);
+    if (rv_fd_pipe(wake) != RV_OK)
+        return RV_ERROR;
+
+    atomic_store(&came, 0);
+    for (size_t i = 0; i < rv_countof(signals); i++) {
+        struct sigaction sa = { .sa_flags = SA_RESTART };
+
+        sa.sa_handler = signals[i].sets != 0 ? on_signal : SIG_IGN;
+        sigfillset(&sa.sa_mask);
+        if (sigaction(signals[i].number, &sa, NULL) == -1)
+            return RV_ERROR;
+    }
+    return RV_OK;
+}
+
+void
+rv_signal_reset(void)
+{
+    for (size_t i = 0; i < rv_countof(signals); i++)
+        (void) signal(signals[i].number, SIG_DFL);
+
+    rv_fd_close(&wake[0]);
+    rv_fd_close(&wake[1]);
+}
+
+int
+rv_signal_fd(void)
+{
+    return wake[0];
+}
+
+unsigned
+rv_signal_take(void)
+{
+    char bytes[64];
+
+    while (read(wake[0], bytes, sizeof(bytes)) > 0)
+        continue;
+
+    return atomic_exchange(&came, 0);
+}
+
+void
+rv_signal_unblock(void)
+{
+    sigset_t none;
+
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+}

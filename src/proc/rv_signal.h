@@ -1,0 +1,49 @@
+/*
+ * rv_signal: what a signal means, and that it came.
+ *
+ * A handler sets a bit and wakes the loop through a pipe; the loop takes the
+ * bits and acts. A storm of one signal is one bit: none of another is lost.
+ */
+#ifndef RV_SIGNAL_H
+#define RV_SIGNAL_H
+
+#include "rv_base.h"
+
+#define RV_SIGNAL_QUIT 0x1u      /* drain and exit */
+#define RV_SIGNAL_TERMINATE 0x2u /* exit */
+#define RV_SIGNAL_RELOAD 0x4u
+#define RV_SIGNAL_REOPEN 0x8u
+#define RV_SIGNAL_CHILD 0x10u
+
+typedef struct {
+    int number;
+    const char *name;    /* "SIGHUP" */
+    const char *command; /* the word after -s; NULL: there is none */
+    unsigned sets;       /* RV_SIGNAL_*; 0: ignored */
+} rv_signal_t;
+
+/* The table, row by row; NULL after the last. */
+const rv_signal_t *rv_signal_at(size_t i);
+
+/* The row of a -s word; NULL: no such word. */
+const rv_signal_t *rv_signal_command(const char *word);
+
+/*
+ * Installs the handlers, with a new pipe (a forked process must not share its
+ * parent's), and forgets what came before. Signals that were blocked stay so.
+ */
+int rv_signal_init(void);
+
+/* Default handlers again, and closes the pipe. */
+void rv_signal_reset(void);
+
+/* Readable when there is something to take. */
+int rv_signal_fd(void);
+
+/* What came since the last call, RV_SIGNAL_* or'ed. */
+unsigned rv_signal_take(void);
+
+/* Lets all signals through again, after a fork that blocked them. */
+void rv_signal_unblock(void);
+
+#endif
