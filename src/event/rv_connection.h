@@ -1,0 +1,109 @@
+/*
+ * rv_connection: clients, from accept to close.
+ *
+ * A service is what speaks to them. This unit accepts, keeps to the limit of
+ * worker_connections, counts, and watches one descriptor for one thing at a
+ * time with one timer; the service reads, writes and decides. A connection is
+ * always in one of three states, and counted as such.
+ */
+#ifndef RV_CONNECTION_H
+#define RV_CONNECTION_H
+
+#include "rv_addr.h"
+#include "rv_base.h"
+#include "rv_loop.h"
+#include "rv_stats.h"
+
+#include <event2/event_struct.h>
+#include <sys/time.h>
+
+typedef enum {
+    RV_CONNECTION_WAITING = 0, /* idle: nothing of a request is there */
+    RV_CONNECTION_READING,
+    RV_CONNECTION_WRITING
+} rv_connection_state_t;
+
+typedef struct rv_connection_s rv_connection_t;
+typedef struct rv_connections_s rv_connections_t;
+
+/* Each may be called with the connection closed inside it. */
+typedef struct {
+    const char *name;
+    /* A client has connected: watch it, or close it. */
+    void (*open)(rv_connection_t *c);
+    /* What was watched for has happened: RV_LOOP_READ or RV_LOOP_WRITE, or
+     * EV_TIMEOUT. */
+    void (*ready)(rv_connection_t *c, short what);
+    /* The worker drains: finish soon. */
+    void (*drain)(rv_connection_t *c);
+    /* Give back c->data; the descriptor is closed after this. */
+    void (*close)(rv_connection_t *c);
+} rv_service_t;
+
+struct rv_connection_s {
+    struct event event;
+    rv_connections_t *all;
+    const rv_service_t *service;
+    const void *conf;      /* the service's, of this listener */
+    void *data;            /* the service's */
+    rv_connection_t *next; /* of all that are open, or of the free ones */
+    rv_connection_t **link;
+    int fd;
+    uint32_t requests; /* the service's count */
+    int64_t opened;    /* ms, rv_loop_now */
+    uint8_t state;
+    uint8_t watching; /* RV_LOOP_READ or RV_LOOP_WRITE, 0: nothing */
+    uint8_t peer_length;
+    union {
+        struct sockaddr sa;
+        struct sockaddr_in in;
+        struct sockaddr_in6 in6;
+    } peer; /* of a unix socket nothing but the family */
+};
+
+/* The definitions of the counters, for rv_stats_define(…, "connections", …). */
+extern const rv_stats_def_t rv_connection_stats[];
+
+/* At most `limit` connections; counts go to stats. NULL where memory is short. */
+rv_connections_t *rv_connections_create(rv_loop_t *loop, rv_stats_t *stats, unsigned limit);
+
+/* Closes all that is left, without a word to the clients. */
+void rv_connections_destroy(rv_connections_t *all);
+
+/* Accepts at fd, which is taken over, from now on. */
+int rv_connections_listen(
+    rv_connections_t *all, int fd, const rv_service_t *service, const void *conf);
+
+/* Stops accepting, closes the listening descriptors, tells every service. */
+void rv_connections_drain(rv_connections_t *all);
+
+int rv_connections_draining(const rv_connections_t *all);
+unsigned rv_connections_count(const rv_connections_t *all);
+rv_loop_t *rv_connections_loop(const rv_connections_t *all);
+rv_stats_t *rv_connections_stats(const rv_connections_t *all);
+
+/*
+ * A timeout of so many milliseconds, to be given to rv_connection_watch: all
+ * connections that wait for it stand in one queue, so that arming costs the same however many they are.
+ */
+const struct timeval *rv_connections_timeout(rv_connections_t *all, uint64_t msec);
+
+/* --- one connection ------------------------------------------------------------ */
+
+/*
+ * Watches for what (RV_LOOP_READ or RV_LOOP_WRITE) with a timeout that begins
+ * anew each time that service->ready is called. NULL: none.
+ */
+int rv_connection_watch(rv_connection_t *c, short what, const struct timeval *timeout);
+
+/* Enters a state; `counter`, where it is not negative, grows by `n` in the same
+ * transaction. */
+void rv_connection_set_state(
+    rv_connection_t *c, rv_connection_state_t state, int counter, int64_t n);
+
+/* The client's address. */
+void rv_connection_peer(const rv_connection_t *c, rv_addr_t *addr);
+
+void rv_connection_close(rv_connection_t *c);
+
+#endif

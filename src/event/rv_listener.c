@@ -1,0 +1,283 @@
+/*
+ * rv_listener: listening sockets, and how they pass from one generation to the next.
+ *
+ * The master binds; workers inherit. The file of a unix socket belongs to the
+ * youngest generation that has its address, which is why bound_path moves on
+ * only when that generation is committed (rv_cycle does so).
+ */
+#include "rv_listener.h"
+
+#include "rv_fd.h"
+#include "rv_parse.h"
+
+#include <errno.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* --- the directive --------------------------------------------------------------- */
+
+static int
+set_reuseport(rv_listener_t *ls, const char *value)
+{
+    (void) value;
+    ls->reuseport = 1;
+    return ls->addr.sockaddr.sa.sa_family == AF_UNIX ? RV_ERROR : RV_OK;
+}
+
+static int
+set_backlog(rv_listener_t *ls, const char *value)
+{
+    uint64_t n;
+
+    if (rv_parse_uint(value, &n) != RV_OK || n == 0 || n > 1000000)
+        return RV_ERROR;
+    ls->backlog = (int) n;
+    return RV_OK;
+}
+
+static int
+set_mode(rv_listener_t *ls, const char *value)
+{
+    if (ls->addr.sockaddr.sa.sa_family != AF_UNIX || value[0] == '\0' || strlen(value) > 4
+        || value[strspn(value, "01234567")] != '\0')
+        return RV_ERROR;
+    ls->mode = (unsigned) strtoul(value, NULL, 8);
+    return ls->mode > 0777 ? RV_ERROR : RV_OK;
+}
+
+static int
+set_ipv6only(rv_listener_t *ls, const char *value)
+{
+    if (ls->addr.sockaddr.sa.sa_family != AF_INET6)
+        return RV_ERROR;
+    return rv_parse_flag(value, &ls->ipv6only);
+}
+
+static const struct {
+    const char *name;
+    int (*set)(rv_listener_t *ls, const char *value);
+} options[] = {
+    { "reuseport", set_reuseport },
+    { "backlog=", set_backlog },
+    { "mode=", set_mode },
+    { "ipv6only=", set_ipv6only },
+};
+
+static int
+set_option(rv_listener_t *ls, const char *word, char *error)
+{
+    for (size_t i = 0; i < rv_countof(options); i++) {
+        size_t length = strlen(options[i].name);
+        int takes_value = options[i].name[length - 1] == '=';
+
+        if (takes_value ? strncmp(word, options[i].name, length) != 0
+                        : strcmp(word, options[i].name) != 0)
+            continue;
+        if (options[i].set(ls, word + length) == RV_OK)
+            return RV_OK;
+
+        snprintf(error, RV_LISTENER_ERROR, "invalid option \"%s\" for this address", word);
+        return RV_ERROR;
+    }
+    snprintf(error, RV_LISTENER_ERROR, "unknown option \"%s\"", word);
+    return RV_ERROR;
+}
+
+int
+rv_listener_parse(
+    rv_listener_t *ls, char *const *words, size_t count, char error[RV_LISTENER_ERROR])
+{
+    const char *why;
+
+    *ls = (rv_listener_t){ .backlog = RV_LISTENER_BACKLOG, .mode = 0666, .ipv6only = 1 };
+    if (count == 0 || rv_addr_parse(words[0], &ls->addr, &why) != RV_OK) {
+        snprintf(error, RV_LISTENER_ERROR, "%s", count == 0 ? "no address" : why);
+        return RV_ERROR;
+    }
+    for (size_t i = 1; i < count; i++) {
+        if (set_option(ls, words[i], error) != RV_OK)
+            return RV_ERROR;
+    }
+    return RV_OK;
+}
+
+/* --- opening ---------------------------------------------------------------------- */
+
+/* Whether somebody answers at a unix socket's path. */
+static int
+is_live(const rv_addr_t *addr)
+{
+    int fd = rv_fd_socket(AF_UNIX, SOCK_STREAM);
+
+    if (fd == -1)
+        return 1;
+    int live = connect(fd, &addr->sockaddr.sa, addr->length) == 0
+        || (errno != ECONNREFUSED && errno != ENOENT);
+    rv_fd_close(&fd);
+    return live;
+}
+
+/* Removes a socket that nobody listens at any more. */
+static void
+remove_stale(const rv_addr_t *addr)
+{
+    struct stat st;
+
+    if (lstat(addr->sockaddr.un.sun_path, &st) == 0 && S_ISSOCK(st.st_mode) && !is_live(addr))
+        (void) unlink(addr->sockaddr.un.sun_path);
+}
+
+static int
+fail(const rv_listener_t *ls, const char *call, char *error)
+{
+    char text[RV_ADDR_TEXT];
+    int err = errno;
+
+    snprintf(error, RV_LISTENER_ERROR, "%s to \"%s\" failed (%d: %s)", call,
+        rv_addr_format(&ls->addr, text), err, strerror(err));
+    return RV_ERROR;
+}
+
+static int
+set_socket_options(const rv_listener_t *ls, int fd)
+{
+    int on = 1;
+    int family = ls->addr.sockaddr.sa.sa_family;
+
+    if (family == AF_UNIX)
+        return RV_OK;
+
+    if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) == -1
+        || setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) == -1) /* inherited */
+        return RV_ERROR;
+
+    if (family == AF_INET6
+        && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &ls->ipv6only, sizeof(int)) == -1)
+        return RV_ERROR;
+
+    if (ls->reuseport && setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)) == -1)
+        return RV_ERROR;
+
+    return RV_OK;
+}
+
+static int
+bind_unix(rv_listener_t *ls, int fd, char *error)
+{
+    remove_stale(&ls->addr);
+    if (bind(fd, &ls->addr.sockaddr.sa, ls->addr.length) == -1)
+        return fail(ls, "bind()", error);
+
+    ls->bound_path = 1;
+    if (chmod(ls->addr.sockaddr.un.sun_path, ls->mode) == -1)
+        return fail(ls, "chmod()", error);
+    return RV_OK;
+}
+
+static int
+bind_new(rv_listener_t *ls, int fd, char *error)
+{
+    if (set_socket_options(ls, fd) != RV_OK)
+        return fail(ls, "setsockopt()", error);
+
+    if (ls->addr.sockaddr.sa.sa_family == AF_UNIX)
+        return bind_unix(ls, fd, error);
+
+    if (bind(fd, &ls->addr.sockaddr.sa, ls->addr.length) == -1)
+        return fail(ls, "bind()", error);
+    return RV_OK;
+}
+
+/* Opens the next descriptor: the old one's duplicate, or a new socket. */
+static int
+open_next(rv_listener_t *ls, const rv_listener_t *old, char *error)
+{
+    int *fd = &ls->fds[ls->count];
+    int on = 1;
+
+    if (old != NULL && ls->count < old->count) {
+        *fd = rv_fd_dup(old->fds[ls->count]);
+        if (*fd == -1)
+            return fail(ls, "dup()", error);
+        ls->count++;
+        if (ls->reuseport && setsockopt(*fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)) == -1)
+            return fail(ls, "setsockopt()", error);
+    } else {
+        *fd = rv_fd_socket(ls->addr.sockaddr.sa.sa_family, SOCK_STREAM);
+        if (*fd == -1)
+            return fail(ls, "socket()", error);
+        ls->count++;
+        if (bind_new(ls, *fd, error) != RV_OK)
+            return RV_ERROR;
+    }
+
+    if (listen(*fd, ls->backlog) == -1)
+        return fail(ls, "listen()", error);
+    return RV_OK;
+}
+
+/* A unix socket that is kept may get another mode. */
+static int
+set_kept_mode(const rv_listener_t *ls, const rv_listener_t *old, char *error)
+{
+    if (old == NULL || ls->addr.sockaddr.sa.sa_family != AF_UNIX || ls->mode == old->mode)
+        return RV_OK;
+
+    if (chmod(ls->addr.sockaddr.un.sun_path, ls->mode) == -1)
+        return fail(ls, "chmod()", error);
+    return RV_OK;
+}
+
+int
+rv_listener_open(
+    rv_listener_t *ls, unsigned workers, const rv_listener_t *old, char error[RV_LISTENER_ERROR])
+{
+    unsigned wanted = ls->reuseport ? workers : 1;
+
+    ls->count = 0;
+    ls->bound_path = 0;
+    ls->fds = calloc(wanted, sizeof(int));
+    if (ls->fds == NULL)
+        return fail(ls, "malloc()", error);
+
+    while (ls->count < wanted) {
+        if (open_next(ls, old, error) != RV_OK)
+            goto failed;
+    }
+    if (set_kept_mode(ls, old, error) == RV_OK)
+        return RV_OK;
+
+failed:
+    rv_listener_close(ls, 1);
+    return RV_ERROR;
+}
+
+void
+rv_listener_close(rv_listener_t *ls, int remove)
+{
+    for (unsigned i = 0; i < ls->count; i++)
+        rv_fd_close(&ls->fds[i]);
+
+    if (remove && ls->bound_path)
+        (void) unlink(ls->addr.sockaddr.un.sun_path);
+
+    free(ls->fds);
+    ls->fds = NULL;
+    ls->count = 0;
+    ls->bound_path = 0;
+}
+
+int
+rv_listener_take(rv_listener_t *ls, unsigned worker)
+{
+    unsigned index = ls->reuseport ? worker : 0;
+    int fd = ls->fds[index];
+
+    ls->fds[index] = -1;
+    rv_listener_close(ls, 0);
+    return fd;
+}

@@ -1,0 +1,51 @@
+/*
+ * rv_listener: listening sockets, and how they pass from one generation to the next.
+ *
+ * An address that is kept is never closed: the new generation holds a
+ * duplicate of the old one's descriptor before the old one lets go of its own.
+ */
+#ifndef RV_LISTENER_H
+#define RV_LISTENER_H
+
+#include "rv_addr.h"
+#include "rv_base.h"
+
+#define RV_LISTENER_BACKLOG 511
+#define RV_LISTENER_ERROR 256
+
+typedef struct {
+    rv_addr_t addr;
+    int backlog;
+    unsigned mode; /* of a unix socket's file */
+    int reuseport; /* a socket for each worker */
+    int ipv6only;
+
+    int *fds; /* one, or with reuseport one for each worker number */
+    unsigned count;
+    int bound_path; /* the unix socket's file is ours to remove */
+} rv_listener_t;
+
+/*
+ * Reads the words of a `listen` directive: an address, then any of reuseport,
+ * backlog=N, mode=0660, ipv6only=on|off. Opens nothing. RV_ERROR: `error` says why.
+ */
+int rv_listener_parse(
+    rv_listener_t *ls, char *const *words, size_t count, char error[RV_LISTENER_ERROR]);
+
+/*
+ * Opens it for `workers` workers: descriptors of `old`, which has the same address, are
+ * duplicated, others bound anew; a stale unix socket is replaced, a live one
+ * is an error. RV_ERROR: nothing is open, `error` says why.
+ */
+int rv_listener_open(
+    rv_listener_t *ls, unsigned workers, const rv_listener_t *old, char error[RV_LISTENER_ERROR]);
+
+/* Closes this process's descriptors. With `remove` a unix socket's file that is
+ * its own goes too. */
+void rv_listener_close(rv_listener_t *ls, int remove);
+
+/* The descriptor of a worker number, which is taken out of the listener; the
+ * others are closed. */
+int rv_listener_take(rv_listener_t *ls, unsigned worker);
+
+#endif

@@ -1,0 +1,274 @@
+/*
+ * rv_loop: libevent, as little of it as the daemon needs.
+ *
+ * The loop is stepped from outside: nothing is decided in a callback beyond
+ * noting that something happened. A process has one thread, so the base goes
+ * without locks.
+ */
+#include "rv_loop.h"
+
+#include "rv_log.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+struct rv_loop_s {
+    struct event_base *base;
+    struct event *alarm; /* ends a step that was given a limit */
+    void (*flushed)(void *);
+    void *flushed_data;
+};
+
+struct rv_loop_watch_s {
+    struct event *event;
+};
+
+typedef struct {
+    rv_loop_t *loop;
+    rv_loop_watch_t *read;
+    struct event *write;
+} channel_watch_t;
+
+static void
+on_log(int severity, const char *text)
+{
+    static const rv_log_level_t levels[] = { RV_LOG_DEBUG, RV_LOG_INFO, RV_LOG_WARN, RV_LOG_ERROR };
+
+    rv_log(levels[rv_min((unsigned) severity, 3u)], 0, "libevent: %s", text);
+}
+
+static void
+on_fatal(int err)
+{
+    rv_log(RV_LOG_ALERT, 0, "libevent gave up with error %d", err);
+    exit(1);
+}
+
+void
+rv_loop_log(void)
+{
+    event_set_log_callback(on_log);
+    event_set_fatal_callback(on_fatal);
+}
+
+const char **
+rv_loop_methods(void)
+{
+    return event_get_supported_methods();
+}
+
+int
+rv_loop_has_method(const char *method)
+{
+    for (const char **m = rv_loop_methods(); *m != NULL; m++) {
+        if (strcmp(*m, method) == 0)
+            return 1;
+    }
+    return 0;
+}
+
+static void
+on_alarm(int fd, short what, void *data)
+{
+    (void) fd;
+    (void) what;
+    (void) data;
+}
+
+static struct event_base *
+new_base(const char *method)
+{
+    struct event_config *config = event_config_new();
+
+    if (config == NULL)
+        return NULL;
+
+    event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK);
+    for (const char **m = rv_loop_methods(); method != NULL && *m != NULL; m++) {
+        if (strcmp(*m, method) != 0)
+            event_config_avoid_method(config, *m);
+    }
+
+    struct event_base *base = event_base_new_with_config(config);
+    event_config_free(config);
+    return base;
+}
+
+rv_loop_t *
+rv_loop_create(const char *method)
+{
+    rv_loop_t *loop = calloc(1, sizeof(*loop));
+
+    if (loop == NULL)
+        return NULL;
+
+    loop->base = new_base(method);
+    if (loop->base == NULL)
+        goto failed;
+
+    loop->alarm = event_new(loop->base, -1, 0, on_alarm, NULL);
+    if (loop->alarm == NULL)
+        goto failed;
+    return loop;
+
+failed:
+    rv_loop_destroy(loop);
+    errno = ENOMEM;
+    return NULL;
+}
+
+void
+rv_loop_destroy(rv_loop_t *loop)
+{
+    if (loop->alarm != NULL)
+        event_free(loop->alarm);
+    if (loop->base != NULL)
+        event_base_free(loop->base);
+    free(loop);
+}
+
+int
+rv_loop_reinit(rv_loop_t *loop)
+{
+    /* the epoll set is the parent's too until the base has one of its own */
+    return event_reinit(loop->base) == 0 ? RV_OK : RV_ERROR;
+}
+
+struct event_base *
+rv_loop_base(rv_loop_t *loop)
+{
+    return loop->base;
+}
+
+int
+rv_loop_once(rv_loop_t *loop, int64_t msec)
+{
+    if (msec >= 0) {
+        struct timeval limit = { msec / 1000, msec % 1000 * 1000 };
+        event_add(loop->alarm, &limit);
+    }
+
+    int result = event_base_loop(loop->base, EVLOOP_ONCE);
+    if (msec >= 0)
+        event_del(loop->alarm);
+
+    return result == -1 ? RV_ERROR : RV_OK;
+}
+
+int64_t
+rv_loop_now(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t) now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+rv_loop_watch_t *
+rv_loop_watch(rv_loop_t *loop, int fd, short what, rv_loop_ready_t ready, void *data)
+{
+    rv_loop_watch_t *watch = calloc(1, sizeof(*watch));
+
+    if (watch == NULL)
+        return NULL;
+
+    watch->event = event_new(loop->base, fd, (short) (what | EV_PERSIST), ready, data);
+    if (watch->event != NULL && event_add(watch->event, NULL) == 0)
+        return watch;
+
+    rv_loop_unwatch(watch);
+    return NULL;
+}
+
+void
+rv_loop_unwatch(rv_loop_watch_t *watch)
+{
+    if (watch == NULL)
+        return;
+
+    if (watch->event != NULL)
+        event_free(watch->event);
+    free(watch);
+}
+
+/* --- channels ----------------------------------------------------------------- */
+
+static void
+on_writable(int fd, short what, void *data)
+{
+    rv_channel_t *ch = data;
+    const channel_watch_t *watch = rv_channel_waiting_data(ch);
+
+    (void) fd;
+    (void) what;
+    (void) rv_channel_flush(ch); /* the other end gone: its death is reported otherwise */
+    if (watch->loop->flushed != NULL)
+        watch->loop->flushed(watch->loop->flushed_data);
+}
+
+static void
+on_waiting(rv_channel_t *ch, int waiting, void *data)
+{
+    channel_watch_t *watch = data;
+
+    (void) ch;
+    if (waiting)
+        event_add(watch->write, NULL);
+    else
+        event_del(watch->write);
+}
+
+static void
+free_channel_watch(channel_watch_t *watch)
+{
+    rv_loop_unwatch(watch->read);
+    if (watch->write != NULL)
+        event_free(watch->write);
+    free(watch);
+}
+
+int
+rv_loop_watch_channel(rv_loop_t *loop, rv_channel_t *ch, rv_loop_ready_t ready, void *data)
+{
+    channel_watch_t *watch = calloc(1, sizeof(*watch));
+    int fd = rv_channel_fd(ch);
+
+    if (watch == NULL)
+        return RV_ERROR;
+
+    watch->loop = loop;
+    watch->write = event_new(loop->base, fd, EV_WRITE | EV_PERSIST, on_writable, ch);
+    if (watch->write == NULL)
+        goto failed;
+
+    if (ready != NULL) {
+        watch->read = rv_loop_watch(loop, fd, RV_LOOP_READ, ready, data);
+        if (watch->read == NULL)
+            goto failed;
+    }
+    rv_channel_on_waiting(ch, on_waiting, watch);
+    return RV_OK;
+
+failed:
+    free_channel_watch(watch);
+    return RV_ERROR;
+}
+
+void
+rv_loop_unwatch_channel(rv_channel_t *ch)
+{
+    if (ch == NULL || rv_channel_waiting_data(ch) == NULL)
+        return;
+
+    free_channel_watch(rv_channel_waiting_data(ch));
+    rv_channel_on_waiting(ch, NULL, NULL);
+}
+
+void
+rv_loop_on_flushed(rv_loop_t *loop, void (*flushed)(void *), void *data)
+{
+    loop->flushed = flushed;
+    loop->flushed_data = data;
+}
