@@ -1,0 +1,238 @@
+/*
+ * rv_core: the daemon's own sections, [main], [events] and [zone NAME].
+ */
+#include "rv_core.h"
+
+#include "rv_conf_set.h"
+#include "rv_cpu.h"
+#include "rv_log_output.h"
+#include "rv_loop.h"
+#include "rv_parse.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+extern char **environ;
+
+static int
+set_user(rv_conf_t *cf, const rv_directive_t *d, const char *value, void *field)
+{
+    rv_core_conf_t *core = rv_container_of(field, rv_core_conf_t, user);
+    char *words[2] = { NULL, NULL };
+    const char *missing;
+    size_t n = rv_conf_set_split(cf, value, words, 2);
+
+    if (n < 1 || n > 2)
+        return rv_conf_set_invalid(cf, d, value);
+
+    core->user.is_set = value != d->initial;
+    if (geteuid() != 0)
+        return RV_OK; /* no choice, and perhaps no such user */
+
+    if (rv_daemon_user(words[0], words[1], &core->user.user, &missing) == RV_OK)
+        return RV_OK;
+    return rv_conf_error(
+        cf, "there is no %s \"%s\"", missing == words[0] ? "user" : "group", missing);
+}
+
+static int
+set_worker_processes(rv_conf_t *cf, const rv_directive_t *d, const char *value, void *field)
+{
+    if (strcmp(value, "auto") != 0)
+        return rv_conf_set_uint(cf, d, value, field);
+
+    *(uint64_t *) field = rv_min(rv_cpu_count(), RV_CORE_WORKERS);
+    return RV_OK;
+}
+
+static int
+set_limit(rv_conf_t *cf, const rv_directive_t *d, const char *value, void *field)
+{
+    size_t bytes;
+
+    if (rv_parse_size(value, &bytes) != RV_OK || bytes > INT64_MAX)
+        return rv_conf_set_invalid(cf, d, value);
+
+    *(int64_t *) field = (int64_t) bytes;
+    return RV_OK;
+}
+
+/* "TARGET [LEVEL]" */
+static int
+set_error_log(rv_conf_t *cf, const rv_directive_t *d, const char *value, void *field)
+{
+    char *words[2] = { NULL, NULL };
+    char error[RV_LOG_OUTPUT_ERROR];
+    rv_core_log_t **last = field;
+    rv_core_log_t *log = rv_pool_alloc(rv_conf_pool(cf), sizeof(*log));
+    size_t n = rv_conf_set_split(cf, value, words, 2);
+    unsigned count = 1;
+
+    if (log == NULL || n < 1 || n > 2)
+        return rv_conf_set_invalid(cf, d, value);
+
+    log->level = n == 2 ? rv_log_level(words[1]) : RV_LOG_ERROR;
+    if (log->level == RV_LOG_NONE)
+        return rv_conf_error(cf, "unknown log level \"%s\"", words[1]);
+    if (rv_log_output_check(words[0], error) != RV_OK)
+        return rv_conf_error(cf, "%s", error);
+
+    int is_file = strcmp(words[0], "stderr") != 0 && strncmp(words[0], "syslog:", 7) != 0;
+    log->target = is_file ? rv_conf_path(cf, words[0]) : words[0];
+    for (; *last != NULL; last = &(*last)->next) {
+        if (++count > RV_LOG_SET_MAX)
+            return rv_conf_error(cf, "more than %d error_log directives", RV_LOG_SET_MAX);
+    }
+    *last = log;
+    return RV_OK;
+}
+
+static int
+set_env(rv_conf_t *cf, const rv_directive_t *d, const char *value, void *field)
+{
+    rv_core_env_t **last = field;
+    rv_core_env_t *env = rv_pool_alloc(rv_conf_pool(cf), sizeof(*env));
+
+    if (value[0] == '=')
+        return rv_conf_set_invalid(cf, d, value);
+    if (env == NULL || (env->text = rv_pool_strdup(rv_conf_pool(cf), value)) == NULL)
+        return rv_conf_error(cf, "not enough memory");
+
+    while (*last != NULL)
+        last = &(*last)->next;
+    *last = env;
+    return RV_OK;
+}
+
+static int
+set_use(rv_conf_t *cf, const rv_directive_t *d, const char *value, void *field)
+{
+    if (rv_loop_has_method(value))
+        return rv_conf_set_string(cf, d, value, field);
+
+    return rv_conf_error(cf, "event method \"%s\" is not available here", value);
+}
+
+static const rv_conf_bounds_t workers = { 1, RV_CORE_WORKERS };
+static const rv_conf_bounds_t priorities = { -20, 20 };
+static const rv_conf_bounds_t connections = { 1, 10000000 };
+static const rv_conf_bounds_t startup = { 100, 24 * 3600 * 1000 };
+
+#define MAIN(field) offsetof(rv_core_conf_t, field)
+
+static const rv_directive_t main_directives[] = {
+    { "daemon", rv_conf_set_flag, MAIN(daemon), "on", "go to the background (on|off)", NULL, 0 },
+    { "master_process", rv_conf_set_flag, MAIN(master_process), "on",
+        "a master with workers; off: one process, for debugging (on|off)", NULL, 0 },
+    { "user", set_user, MAIN(user), RV_USER " " RV_GROUP,
+        "whom workers run as when started as root (USER [GROUP])", NULL, 0 },
+    { "worker_processes", set_worker_processes, MAIN(worker_processes), "auto",
+        "how many workers; auto: one for each processor to be had (N|auto)", &workers, 0 },
+    { "worker_rlimit_nofile", set_limit, MAIN(worker_rlimit_nofile), NULL,
+        "limit of open descriptors of a worker (N)", NULL, 0 },
+    { "worker_rlimit_core", set_limit, MAIN(worker_rlimit_core), NULL,
+        "limit of a worker's core file (SIZE)", NULL, 0 },
+    { "worker_priority", rv_conf_set_int, MAIN(worker_priority), "0",
+        "nice value of the workers, -20 to 20 (N)", &priorities, 0 },
+    { "worker_shutdown_timeout", rv_conf_set_msec, MAIN(worker_shutdown_timeout), "60s",
+        "how long a worker may take to finish its connections (TIME)", NULL, 0 },
+    { "worker_startup_timeout", rv_conf_set_msec, MAIN(worker_startup_timeout), "30s",
+        "how long a new generation may take to get ready (TIME)", &startup, 0 },
+    { "pid", rv_conf_set_path, MAIN(pid), RV_PID_PATH,
+        "the file with the master's process id (PATH)", NULL, 0 },
+    { "error_log", set_error_log, MAIN(logs), RV_ERROR_LOG_PATH " error",
+        "where to log, from which level on (PATH|stderr|syslog:... [LEVEL])", NULL,
+        RV_DIRECTIVE_REPEAT },
+    { "working_directory", rv_conf_set_path, MAIN(working_directory), NULL,
+        "working directory of the workers (PATH)", NULL, 0 },
+    { "env", set_env, MAIN(env), NULL, "a variable that workers keep, or get (NAME[=VALUE])", NULL,
+        RV_DIRECTIVE_REPEAT },
+    { .name = NULL },
+};
+
+static const rv_directive_t events_directives[] = {
+    { "worker_connections", rv_conf_set_uint, offsetof(rv_core_events_t, worker_connections),
+        "1024", "client connections of a worker at a time (N)", &connections, 0 },
+    { "use", set_use, offsetof(rv_core_events_t, use), NULL,
+        "libevent's method; otherwise the best (epoll|poll|select|...)", NULL, 0 },
+    { .name = NULL },
+};
+
+static const rv_directive_t zone_directives[] = {
+    { "type", rv_conf_set_string, offsetof(rv_core_zone_t, type), "auto",
+        "kind of shared memory (auto|memfd|anon|devzero|sysv|posix|file)", NULL, 0 },
+    { "size", rv_conf_set_size, offsetof(rv_core_zone_t, size), NULL,
+        "its size; otherwise what its owner asks for (SIZE)", NULL, 0 },
+    { "path", rv_conf_set_path, offsetof(rv_core_zone_t, path), NULL,
+        "the file of type file (PATH)", NULL, 0 },
+    { .name = NULL },
+};
+
+/* What was not set stays zero: here zero is a value. */
+static void
+zero_means_unset(rv_core_conf_t *core)
+{
+    core->worker_rlimit_nofile = core->worker_rlimit_nofile == 0 ? -1 : core->worker_rlimit_nofile;
+}
+
+static int
+finish_main(rv_conf_t *cf, const char *argument, void *conf)
+{
+    rv_core_conf_t *core = conf;
+
+    (void) argument;
+    zero_means_unset(core);
+    if (core->user.is_set && geteuid() != 0)
+        rv_conf_warn(cf, "the \"user\" directive has no effect: not started as root");
+    return RV_OK;
+}
+
+static const rv_conf_section_t main_section = { "main", NULL, sizeof(rv_core_conf_t),
+    main_directives, finish_main };
+static const rv_conf_section_t events_section = { "events", NULL, sizeof(rv_core_events_t),
+    events_directives, NULL };
+static const rv_conf_section_t zone_section = { "zone", "NAME", sizeof(rv_core_zone_t),
+    zone_directives, NULL };
+static const rv_conf_section_t *const sections[] = { &main_section, &events_section, &zone_section,
+    NULL };
+
+const rv_module_t rv_core_module = { .name = "core", .sections = sections };
+
+/* What the environment has under this name, or NULL. */
+static char *
+find_variable(char **env, const char *name, size_t length)
+{
+    for (; *env != NULL; env++) {
+        if (strncmp(*env, name, length) == 0 && (*env)[length] == '=')
+            return *env;
+    }
+    return NULL;
+}
+
+int
+rv_core_set_environment(const rv_core_conf_t *core)
+{
+    static char **made; /* the process keeps it to its end */
+    size_t count = 1, n = 0;
+
+    for (const rv_core_env_t *e = core->env; e != NULL; e = e->next)
+        count++;
+    made = calloc(count + 1, sizeof(char *));
+    if (made == NULL)
+        return RV_ERROR;
+
+    char *zone = find_variable(environ, "TZ", 2);
+    if (zone != NULL)
+        made[n++] = zone;
+
+    for (const rv_core_env_t *e = core->env; e != NULL; e = e->next) {
+        char *text = strchr(e->text, '=') != NULL
+            ? strdup(e->text)
+            : find_variable(environ, e->text, strlen(e->text));
+        if (text != NULL)
+            made[n++] = text;
+    }
+    environ = made;
+    return RV_OK;
+}

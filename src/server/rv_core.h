@@ -1,0 +1,62 @@
+/*
+ * rv_core: the daemon's own sections, [main], [events] and [zone NAME].
+ */
+#ifndef RV_CORE_H
+#define RV_CORE_H
+
+#include "rv_daemon.h"
+#include "rv_log.h"
+#include "rv_module.h"
+
+#define RV_CORE_WORKERS 512 /* so that two generations fit into the table */
+
+typedef struct rv_core_log_s {
+    struct rv_core_log_s *next;
+    const char *target;
+    rv_log_level_t level;
+} rv_core_log_t;
+
+typedef struct rv_core_env_s {
+    struct rv_core_env_s *next;
+    const char *text; /* NAME or NAME=VALUE */
+} rv_core_env_t;
+
+typedef struct {
+    int daemon;
+    int master_process;
+    struct {
+        rv_daemon_user_t user;
+        int is_set; /* by the operator */
+    } user;
+    uint64_t worker_processes;
+    int64_t worker_rlimit_nofile; /* -1: as it is */
+    int64_t worker_rlimit_core;   /* bytes, -1: as it is */
+    int64_t worker_priority;
+    uint64_t worker_shutdown_timeout; /* ms */
+    uint64_t worker_startup_timeout;  /* ms */
+    const char *pid;
+    rv_core_log_t *logs;
+    const char *working_directory; /* NULL: as it is */
+    rv_core_env_t *env;
+} rv_core_conf_t;
+
+typedef struct {
+    uint64_t worker_connections;
+    const char *use; /* libevent's method; NULL: the best */
+} rv_core_events_t;
+
+typedef struct {
+    const char *type; /* NULL: not said */
+    size_t size;      /* 0: not said */
+    const char *path;
+} rv_core_zone_t;
+
+extern const rv_module_t rv_core_module;
+
+/*
+ * Gives the worker the environment that the configuration asks for: TZ, and
+ * what `env` names.
+ */
+int rv_core_set_environment(const rv_core_conf_t *core);
+
+#endif

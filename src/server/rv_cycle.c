@@ -1,0 +1,370 @@
+/*
+ * rv_cycle: one generation, from reading its configuration to giving it up.
+ *
+ * What two generations share is shared by duplicate (listeners) or counted
+ * (zones, log outputs), so each gives up its own without asking about the other.
+ */
+#include "rv_cycle.h"
+
+#include "rv_conf_read.h"
+#include "rv_log_output.h"
+#include "rv_process.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* --- reading ------------------------------------------------------------------- */
+
+/* Rows and definitions, put down where init finds them. */
+static int
+init_stats(rv_zone_t *zone, rv_zone_t *old, void *data)
+{
+    const rv_cycle_t *cycle = data;
+    void *memory = rv_zone_alloc(zone, rv_stats_size(&cycle->stats_defs, RV_PROCESS_SLOTS));
+
+    if (memory == NULL)
+        return RV_ERROR;
+
+    rv_stats_t *st = rv_stats_create(memory, &cycle->stats_defs, RV_PROCESS_SLOTS);
+    if (st == NULL)
+        return RV_ERROR;
+
+    if (old != NULL)
+        rv_stats_succeed(st, rv_zone_handle(old));
+    rv_zone_set_handle(zone, st, (void (*)(void *)) rv_stats_free);
+    return RV_OK;
+}
+
+static int
+ask_for_stats(rv_cycle_t *cycle)
+{
+    for (size_t i = 0; rv_modules[i] != NULL; i++) {
+        if (rv_modules[i]->stats == NULL)
+            continue;
+        if (rv_stats_define(&cycle->stats_defs, rv_modules[i]->name, rv_modules[i]->stats) != RV_OK)
+            return rv_conf_error(cycle->conf, "more than %d counters", RV_STATS_MAX);
+    }
+
+    rv_zone_spec_t spec = { .name = "stats",
+        .owner = "core",
+        .type = "auto",
+        .need = rv_stats_size(&cycle->stats_defs, RV_PROCESS_SLOTS),
+        .init = init_stats,
+        .data = cycle };
+    return rv_cycle_zone(cycle, cycle->conf, &spec);
+}
+
+/* A [zone NAME] that no module asked for. */
+static void
+check_unused_zones(const rv_cycle_t *cycle)
+{
+    const void *at = NULL;
+    const char *name;
+
+    while (rv_conf_each(cycle->conf, "zone", &at, &name) != NULL) {
+        const rv_cycle_zone_t *z = cycle->zones;
+
+        while (z != NULL && strcmp(z->spec.name, name) != 0)
+            z = z->next;
+        if (z == NULL)
+            rv_conf_warn(cycle->conf, "zone \"%s\" is not used by any module", name);
+    }
+}
+
+static void
+call_configure(rv_cycle_t *cycle)
+{
+    cycle->core = rv_conf_get(cycle->conf, "main", NULL);
+    cycle->events = rv_conf_get(cycle->conf, "events", NULL);
+
+    (void) rv_stats_define(&cycle->stats_defs, "connections", rv_connection_stats);
+    if (ask_for_stats(cycle) != RV_OK)
+        return;
+
+    for (size_t i = 0; rv_modules[i] != NULL; i++) {
+        if (rv_modules[i]->configure != NULL)
+            (void) rv_modules[i]->configure(cycle, cycle->conf);
+    }
+    if (rv_conf_error_count(cycle->conf) > 0)
+        return;
+
+    check_unused_zones(cycle);
+    if (cycle->listeners == NULL)
+        rv_conf_error(cycle->conf, "no \"listen\" directive: nothing would be served");
+}
+
+static int
+read_conf(rv_cycle_t *cycle)
+{
+    const rv_cycle_options_t *options = cycle->options;
+
+    cycle->conf = rv_conf_create(cycle->pool, options->prefix);
+    if (cycle->conf == NULL)
+        return RV_ERROR;
+
+    for (size_t i = 0; rv_modules[i] != NULL; i++) {
+        const rv_conf_section_t *const *section = rv_modules[i]->sections;
+
+        for (; section != NULL && *section != NULL; section++) {
+            if (rv_conf_add(cycle->conf, *section) != RV_OK)
+                return RV_ERROR;
+        }
+    }
+
+    if (options->overrides != NULL)
+        (void) rv_conf_read_overrides(cycle->conf, options->overrides);
+    (void) rv_conf_read_file(cycle->conf, options->conf, &cycle->text);
+    if (cycle->text != NULL && rv_conf_finish(cycle->conf) == RV_OK)
+        call_configure(cycle);
+
+    cycle->core = rv_conf_get(cycle->conf, "main", NULL);
+    return RV_OK;
+}
+
+rv_cycle_t *
+rv_cycle_read(const rv_cycle_options_t *options, unsigned generation)
+{
+    rv_pool_t *pool = rv_pool_create();
+    rv_cycle_t *cycle = pool == NULL ? NULL : rv_pool_alloc(pool, sizeof(*cycle));
+
+    if (cycle == NULL)
+        goto failed;
+
+    cycle->pool = pool;
+    cycle->options = options;
+    cycle->generation = generation;
+    if (read_conf(cycle) == RV_OK)
+        return cycle;
+
+failed:
+    rv_pool_destroy(pool);
+    return NULL;
+}
+
+void
+rv_cycle_log_messages(const rv_cycle_t *cycle, rv_log_level_t level)
+{
+    for (const rv_conf_message_t *m = rv_conf_messages(cycle->conf); m != NULL; m = m->next)
+        rv_log(m->is_warning ? RV_LOG_WARN : level, 0, "%s", m->text);
+}
+
+/* --- modules ask ----------------------------------------------------------------- */
+
+int
+rv_cycle_listen(rv_cycle_t *cycle, rv_conf_t *cf, const rv_listener_t *listener,
+    const rv_service_t *service, const void *conf)
+{
+    rv_cycle_listener_t **last = &cycle->listeners;
+    char text[RV_ADDR_TEXT];
+
+    for (; *last != NULL; last = &(*last)->next) {
+        if (rv_addr_equal(&(*last)->listener.addr, &listener->addr))
+            return rv_conf_error(
+                cf, "duplicate \"listen\" at \"%s\"", rv_addr_format(&listener->addr, text));
+    }
+
+    rv_cycle_listener_t *l = rv_pool_alloc(cycle->pool, sizeof(*l));
+    if (l == NULL)
+        return rv_conf_error(cf, "not enough memory");
+
+    l->listener = *listener;
+    l->service = service;
+    l->conf = conf;
+    *last = l;
+    return RV_OK;
+}
+
+int
+rv_cycle_zone(rv_cycle_t *cycle, rv_conf_t *cf, const rv_zone_spec_t *spec)
+{
+    enum { HEADER = 4096, PAGE = 4096 };
+    const rv_core_zone_t *conf = rv_conf_get(cf, "zone", spec->name);
+    rv_cycle_zone_t **last = &cycle->zones;
+    char error[RV_ZONE_ERROR];
+
+    for (; *last != NULL; last = &(*last)->next) {
+        if (strcmp((*last)->spec.name, spec->name) == 0)
+            return rv_conf_error(cf, "zone \"%s\" is declared twice, by \"%s\" and \"%s\"",
+                spec->name, (*last)->spec.owner, spec->owner);
+    }
+
+    rv_cycle_zone_t *z = rv_pool_alloc(cycle->pool, sizeof(*z));
+    if (z == NULL)
+        return rv_conf_error(cf, "not enough memory");
+
+    z->spec = *spec;
+    if (z->spec.size == 0)
+        z->spec.size = (spec->need + HEADER + PAGE - 1) / PAGE * PAGE;
+    if (conf != NULL) {
+        z->spec.type = conf->type;
+        z->spec.path = conf->path;
+        z->spec.size = conf->size == 0 ? z->spec.size : conf->size;
+    }
+    *last = z;
+    if (rv_zone_check(&z->spec, error) != RV_OK)
+        return rv_conf_error(cf, "%s", error);
+    return RV_OK;
+}
+
+rv_zone_t *
+rv_cycle_find_zone(const rv_cycle_t *cycle, const char *name)
+{
+    for (const rv_cycle_zone_t *z = cycle->zones; z != NULL; z = z->next) {
+        if (strcmp(z->spec.name, name) == 0)
+            return z->zone;
+    }
+    return NULL;
+}
+
+/* --- opening ---------------------------------------------------------------------- */
+
+static rv_cycle_listener_t *
+find_listener(const rv_cycle_t *cycle, const rv_addr_t *addr)
+{
+    rv_cycle_listener_t *l = cycle == NULL ? NULL : cycle->listeners;
+
+    while (l != NULL && !rv_addr_equal(&l->listener.addr, addr))
+        l = l->next;
+    return l;
+}
+
+static int
+no_memory(char *reason)
+{
+    snprintf(reason, RV_CYCLE_REASON, "not enough memory");
+    return RV_ERROR;
+}
+
+static int
+open_listeners(rv_cycle_t *cycle, const rv_cycle_t *old, char *reason)
+{
+    for (rv_cycle_listener_t *l = cycle->listeners; l != NULL; l = l->next) {
+        const rv_cycle_listener_t *same = find_listener(old, &l->listener.addr);
+
+        if (rv_listener_open(&l->listener, (unsigned) cycle->core->worker_processes,
+                same == NULL ? NULL : &same->listener, reason)
+            != RV_OK)
+            return RV_ERROR;
+    }
+    return RV_OK;
+}
+
+static int
+open_logs(rv_cycle_t *cycle, char *reason)
+{
+    for (const rv_core_log_t *log = cycle->core->logs; log != NULL; log = log->next) {
+        char error[RV_LOG_OUTPUT_ERROR];
+        unsigned output;
+
+        if (rv_log_output_open(log->target, &output, error) != RV_OK) {
+            if (error[0] != '\0')
+                snprintf(reason, RV_CYCLE_REASON, "%s", error);
+            else
+                snprintf(reason, RV_CYCLE_REASON, "opening log \"%s\" failed (%d: %s)", log->target,
+                    errno, strerror(errno));
+            return RV_ERROR;
+        }
+        cycle->log.entry[cycle->log.count].output = output;
+        cycle->log.entry[cycle->log.count].level = log->level;
+        cycle->log.count++;
+    }
+    return RV_OK;
+}
+
+/* What tells this daemon's names in the system from another's: its pid file. */
+static const char *
+instance_name(rv_cycle_t *cycle)
+{
+    uint32_t hash = 2166136261u; /* FNV-1a */
+
+    for (const char *p = cycle->core->pid; *p != '\0'; p++)
+        hash = (hash ^ (unsigned char) *p) * 16777619u;
+    return rv_pool_printf(cycle->pool, "%08x", hash);
+}
+
+static int
+open_zones(rv_cycle_t *cycle, const rv_cycle_t *old, char *reason)
+{
+    const char *instance = instance_name(cycle);
+
+    if (instance == NULL)
+        return no_memory(reason);
+
+    for (rv_cycle_zone_t *z = cycle->zones; z != NULL; z = z->next) {
+        rv_zone_t *before = old == NULL ? NULL : rv_cycle_find_zone(old, z->spec.name);
+
+        z->spec.instance = instance;
+        if (rv_zone_open(&z->spec, before, &z->zone, reason) != RV_OK)
+            return RV_ERROR;
+    }
+    cycle->stats = rv_zone_handle(rv_cycle_find_zone(cycle, "stats"));
+    return RV_OK;
+}
+
+static void
+close_all(rv_cycle_t *cycle, int remove)
+{
+    for (rv_cycle_zone_t *z = cycle->zones; z != NULL; z = z->next) {
+        if (z->zone != NULL)
+            rv_zone_close(z->zone, remove);
+        z->zone = NULL;
+    }
+    rv_cycle_close_listeners(cycle, remove);
+    rv_log_set_release(&cycle->log);
+    cycle->stats = NULL;
+}
+
+int
+rv_cycle_open(rv_cycle_t *cycle, const rv_cycle_t *old, char reason[RV_CYCLE_REASON])
+{
+    size_t workers = cycle->core->worker_processes;
+
+    cycle->worker = rv_pool_array(cycle->pool, workers, sizeof(*cycle->worker));
+    if (cycle->worker == NULL)
+        return no_memory(reason);
+    for (size_t i = 0; i < workers; i++)
+        cycle->worker[i].slot = -1;
+
+    /* listeners first: the likeliest to fail, and the last to leave a trace */
+    if (open_listeners(cycle, old, reason) == RV_OK && open_logs(cycle, reason) == RV_OK
+        && open_zones(cycle, old, reason) == RV_OK)
+        return RV_OK;
+
+    close_all(cycle, 1);
+    return RV_ERROR;
+}
+
+void
+rv_cycle_commit(rv_cycle_t *cycle, rv_cycle_t *old)
+{
+    for (rv_cycle_listener_t *l = cycle->listeners; old != NULL && l != NULL; l = l->next) {
+        rv_cycle_listener_t *same = find_listener(old, &l->listener.addr);
+
+        if (same != NULL) {
+            l->listener.bound_path |= same->listener.bound_path;
+            same->listener.bound_path = 0;
+        }
+    }
+    if (old != NULL)
+        rv_cycle_close_listeners(old, 1);
+    rv_log_use(&cycle->log);
+}
+
+void
+rv_cycle_close_listeners(rv_cycle_t *cycle, int remove)
+{
+    for (rv_cycle_listener_t *l = cycle->listeners; l != NULL; l = l->next)
+        rv_listener_close(&l->listener, remove);
+}
+
+void
+rv_cycle_free(rv_cycle_t *cycle, int remove)
+{
+    if (cycle == NULL)
+        return;
+
+    close_all(cycle, remove);
+    rv_pool_destroy(cycle->pool);
+}

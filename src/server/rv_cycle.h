@@ -1,0 +1,111 @@
+/*
+ * rv_cycle: one generation, from reading its configuration to giving it up.
+ *
+ * Read and opened beside the one in force, a cycle is complete before
+ * anything of the old one is touched; discarding it leaves no trace.
+ */
+#ifndef RV_CYCLE_H
+#define RV_CYCLE_H
+
+#include "rv_connection.h"
+#include "rv_core.h"
+#include "rv_listener.h"
+#include "rv_log.h"
+#include "rv_module.h"
+#include "rv_zone.h"
+
+typedef struct {
+    const char *prefix;    /* ends in "/" */
+    const char *conf;      /* path of the file */
+    const char *overrides; /* -g; NULL: none */
+} rv_cycle_options_t;
+
+typedef struct rv_cycle_listener_s {
+    struct rv_cycle_listener_s *next;
+    rv_listener_t listener;
+    const rv_service_t *service;
+    const void *conf;
+} rv_cycle_listener_t;
+
+typedef struct rv_cycle_zone_s {
+    struct rv_cycle_zone_s *next;
+    rv_zone_spec_t spec;
+    rv_zone_t *zone; /* NULL: not open */
+} rv_cycle_zone_t;
+
+/* One worker number, whoever fills it at the time. */
+typedef struct {
+    int slot;              /* -1: nobody does */
+    unsigned early_deaths; /* in a row */
+    int64_t due;           /* ms: when to fork the next */
+} rv_cycle_worker_t;
+
+struct rv_cycle_s {
+    rv_cycle_t *next; /* the master's list */
+    rv_pool_t *pool;
+    rv_conf_t *conf;
+    const rv_cycle_options_t *options;
+    const char *text; /* of the file */
+    unsigned generation;
+
+    const rv_core_conf_t *core;
+    const rv_core_events_t *events;
+    rv_cycle_listener_t *listeners;
+    rv_cycle_zone_t *zones;
+    rv_stats_defs_t stats_defs;
+    rv_stats_t *stats;
+    rv_log_set_t log;
+
+    rv_cycle_worker_t *worker; /* worker_processes of them */
+    unsigned living;           /* processes of this generation */
+};
+
+/*
+ * Reads and checks the configuration; nothing outside is touched. The result
+ * is to be asked for errors (rv_conf_error_count(cycle->conf)) before anything else.
+ * NULL: not enough memory.
+ */
+rv_cycle_t *rv_cycle_read(const rv_cycle_options_t *options, unsigned generation);
+
+/* Logs what reading collected: errors at `level`, warnings as such. */
+void rv_cycle_log_messages(const rv_cycle_t *cycle, rv_log_level_t level);
+
+#define RV_CYCLE_REASON 512
+
+/*
+ * Opens listeners, logs and zones; what `old` (NULL: there is none) has too is
+ * shared with it. RV_ERROR: nothing is open, `reason` says why.
+ */
+int rv_cycle_open(rv_cycle_t *cycle, const rv_cycle_t *old, char reason[RV_CYCLE_REASON]);
+
+/*
+ * The cycle takes the old one's place: unix sockets that both have are now
+ * its own, those that only the old one has are removed, and lines go to its logs.
+ */
+void rv_cycle_commit(rv_cycle_t *cycle, rv_cycle_t *old);
+
+/* Closes this process's listening descriptors; with `remove` the files of unix
+ * sockets that are the cycle's own go too. */
+void rv_cycle_close_listeners(rv_cycle_t *cycle, int remove);
+
+/*
+ * Gives up all that it holds. With `remove`, which is for the master alone,
+ * also the names that it has in the system.
+ */
+void rv_cycle_free(rv_cycle_t *cycle, int remove);
+
+/* --- for the configure hook of modules ------------------------------------------ */
+
+/* Asks for a listener, whose text stood in the file; clients go to the service. Errors are collected
+ * in cf. An address may be asked for once. */
+int rv_cycle_listen(rv_cycle_t *cycle, rv_conf_t *cf, const rv_listener_t *listener,
+    const rv_service_t *service, const void *conf);
+
+/* Asks for a zone. [zone NAME] of the configuration decides type, size and path where it
+ * says so. */
+int rv_cycle_zone(rv_cycle_t *cycle, rv_conf_t *cf, const rv_zone_spec_t *spec);
+
+/* The zone of this name once it is open, or NULL. */
+rv_zone_t *rv_cycle_find_zone(const rv_cycle_t *cycle, const char *name);
+
+#endif

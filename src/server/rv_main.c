@@ -1,0 +1,264 @@
+/*
+ * rv_main: what the command does, by its options.
+ *
+ * Whatever fails before the daemon runs is told on the terminal, and the exit
+ * status is 1: never "exit 0, then died".
+ */
+#include "rv_cycle.h"
+#include "rv_daemon.h"
+#include "rv_log_output.h"
+#include "rv_master.h"
+#include "rv_options.h"
+#include "rv_pidfile.h"
+#include "rv_process.h"
+#include "rv_worker.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static void
+print_version(const rv_options_t *o)
+{
+    printf("%s version: %s/%s\n", RV_NAME, RV_NAME, RV_VERSION);
+    if (o->configure)
+        printf("built by %s\nconfigure arguments: %s\n", RV_COMPILER, RV_CONFIGURE_ARGS);
+}
+
+static int
+print_directives(void)
+{
+    for (size_t i = 0; rv_modules[i] != NULL; i++) {
+        const rv_conf_section_t *const *section = rv_modules[i]->sections;
+
+        for (; section != NULL && *section != NULL; section++) {
+            const char *argument = (*section)->argument;
+
+            printf("\n[%s%s%s]\n", (*section)->name, argument ? " " : "", argument ? argument : "");
+            for (const rv_directive_t *d = (*section)->directives; d->name != NULL; d++)
+                printf("  %-26s %s%s%s\n", d->name, d->help, d->initial ? "; default: " : "",
+                    d->initial ? d->initial : "");
+        }
+    }
+    return 0;
+}
+
+static int
+print_help(const rv_options_t *o)
+{
+    if (o->topic == NULL) {
+        rv_options_help();
+        return 0;
+    }
+    if (strcmp(o->topic, "directives") == 0)
+        return print_directives();
+
+    rv_log(RV_LOG_EMERG, 0, "no help on \"%s\", only on \"directives\"", o->topic);
+    return 1;
+}
+
+static rv_cycle_t *
+read_cycle(const rv_cycle_options_t *options)
+{
+    rv_cycle_t *cycle = rv_cycle_read(options, 1);
+
+    if (cycle == NULL)
+        rv_log(RV_LOG_EMERG, ENOMEM, "reading the configuration failed");
+    return cycle;
+}
+
+static int
+test(const rv_options_t *o, const rv_cycle_options_t *options)
+{
+    rv_cycle_t *cycle = read_cycle(options);
+
+    if (cycle == NULL)
+        return 1;
+
+    int failed = rv_conf_error_count(cycle->conf) > 0;
+    rv_cycle_log_messages(cycle, RV_LOG_EMERG);
+    if (failed || !o->quiet)
+        fprintf(stderr, "%s: configuration file %s test %s\n", RV_NAME, options->conf,
+            failed ? "failed" : "is successful");
+    if (!failed && o->dump)
+        printf("# configuration file %s:\n%s\n", options->conf, cycle->text);
+
+    rv_cycle_free(cycle, 0);
+    return failed;
+}
+
+static int
+send_signal(const rv_signal_t *sig, const char *path)
+{
+    pid_t pid;
+    int found = rv_pidfile_find(path, &pid);
+
+    if (found == RV_OK && kill(pid, sig->number) == 0)
+        return 0;
+
+    if (found == RV_OK)
+        rv_log(RV_LOG_EMERG, errno, "signalling process %ld failed", (long) pid);
+    else if (found == RV_DONE)
+        rv_log(RV_LOG_EMERG, 0, "not running: no process holds \"%s\"", path);
+    else
+        rv_log(RV_LOG_EMERG, errno, "reading pid file \"%s\" failed", path);
+    return 1;
+}
+
+/*
+ * The configuration tells where the pid file is, however broken the rest of it
+ * is. A reload of a broken one is sent all the same, so that the log has it
+ * too, and is a failure here.
+ */
+static int
+signal_master(const rv_options_t *o, const rv_cycle_options_t *options)
+{
+    rv_cycle_t *cycle = read_cycle(options);
+    int broken = 0;
+
+    if (cycle == NULL)
+        return 1;
+
+    const char *pid = cycle->core->pid;
+    if (pid == NULL)
+        pid = rv_conf_path(cycle->conf, RV_PID_PATH);
+    if (strcmp(o->signal->command, "reload") == 0) {
+        rv_cycle_log_messages(cycle, RV_LOG_EMERG);
+        broken = rv_conf_error_count(cycle->conf) > 0;
+    }
+
+    int status = pid == NULL ? 1 : send_signal(o->signal, pid);
+    rv_cycle_free(cycle, 0);
+    return broken ? 1 : status;
+}
+
+/* "master process" and the command line as it was given. */
+static const char *
+make_title(int argc, char **argv)
+{
+    static char title[1024];
+    size_t length = (size_t) snprintf(title, sizeof(title), "master process");
+
+    for (int i = 0; i < argc && length < sizeof(title); i++)
+        length += (size_t) snprintf(title + length, sizeof(title) - length, " %s", argv[i]);
+    return title;
+}
+
+static int
+run_alone(rv_cycle_t *cycle, int *notify)
+{
+    pid_t holder;
+    int fd;
+
+    if (rv_pidfile_create(cycle->core->pid, &fd, &holder) != RV_OK) {
+        rv_log(RV_LOG_EMERG, errno, "creating pid file \"%s\" failed", cycle->core->pid);
+        rv_cycle_free(cycle, 1);
+        return 1;
+    }
+    rv_process_set_master(getpid());
+    rv_cycle_commit(cycle, NULL);
+    rv_daemon_ready(notify, rv_log_uses_stderr());
+    rv_log_terminal(RV_LOG_NONE);
+    int status = rv_worker_run_alone(cycle);
+    rv_pidfile_remove(cycle->core->pid, &fd);
+    rv_cycle_free(cycle, 1);
+    return status;
+}
+
+/* Before anything is opened: another daemon with this pid file? */
+static int
+check_running(const char *path)
+{
+    pid_t pid;
+
+    if (rv_pidfile_find(path, &pid) != RV_OK)
+        return RV_OK;
+
+    rv_log(RV_LOG_EMERG, 0, "already running, pid %ld, by \"%s\"", (long) pid, path);
+    return RV_ERROR;
+}
+
+static int
+start(const rv_cycle_options_t *options, const char *title)
+{
+    rv_master_options_t master = { .options = options, .title = title, .notify = -1 };
+    rv_cycle_t *cycle = read_cycle(options);
+    char reason[RV_CYCLE_REASON] = "";
+
+    if (cycle == NULL)
+        return 1;
+
+    rv_cycle_log_messages(cycle, RV_LOG_EMERG);
+    if (rv_conf_error_count(cycle->conf) > 0 || check_running(cycle->core->pid) != RV_OK)
+        goto failed;
+
+    if (rv_cycle_open(cycle, NULL, reason) != RV_OK) {
+        rv_log(RV_LOG_EMERG, 0, "%s", reason);
+        goto failed;
+    }
+    if (cycle->core->daemon && rv_daemon_detach(&master.notify) != RV_OK) {
+        rv_log(RV_LOG_EMERG, errno, "going to the background failed");
+        goto failed;
+    }
+    return cycle->core->master_process ? rv_master_run(&master, cycle)
+                                       : run_alone(cycle, &master.notify);
+
+failed:
+    rv_cycle_free(cycle, 1);
+    return 1;
+}
+
+/* -e: where lines go until the configuration names its own logs. */
+static int
+open_early_log(const char *target)
+{
+    static rv_log_set_t set;
+    char error[RV_LOG_OUTPUT_ERROR];
+
+    if (rv_log_output_open(target, &set.entry[0].output, error) != RV_OK) {
+        rv_log(RV_LOG_EMERG, errno, "opening log \"%s\" failed%s%s", target,
+            error[0] == '\0' ? "" : ": ", error);
+        return RV_ERROR;
+    }
+    set.count = 1;
+    set.entry[0].level = RV_LOG_NOTICE;
+    rv_log_use(&set);
+    return RV_OK;
+}
+
+int
+main(int argc, char **argv)
+{
+    rv_options_t o;
+
+    rv_log_terminal(RV_LOG_WARN);
+    if (rv_daemon_title_init(argc, argv) != RV_OK) { /* moves argv: before all else */
+        rv_log(RV_LOG_EMERG, errno, "starting failed");
+        return 1;
+    }
+    if (rv_options_parse(&o, argc, argv) != RV_OK)
+        return 1;
+
+    if (o.help)
+        return print_help(&o);
+    if (o.version) {
+        print_version(&o);
+        return 0;
+    }
+
+    const rv_cycle_options_t options = {
+        .prefix = o.prefix, .conf = o.conf, .overrides = o.overrides
+    };
+    rv_loop_log();
+    if (o.error_log != NULL && open_early_log(o.error_log) != RV_OK)
+        return 1;
+    if (o.test)
+        return test(&o, &options);
+    if (o.signal != NULL)
+        return signal_master(&o, &options);
+
+    return start(&options, make_title(argc, argv));
+}

@@ -1,0 +1,504 @@
+/*
+ * rv_master: the process that never serves, and never dies.
+ *
+ * At most three kinds of generations live: the one in force, one that is
+ * being built (pending), and older ones whose workers drain. A pending one is
+ * committed when all its workers are READY, and until then nothing of it has
+ * been seen by a client. The first start is a reload without an old one.
+ *
+ * Nothing is decided in callbacks: they end the step of the loop, and act()
+ * goes through what there is to do, always in the same order.
+ */
+#include "rv_master.h"
+
+#include "rv_daemon.h"
+#include "rv_fd.h"
+#include "rv_log_output.h"
+#include "rv_pidfile.h"
+#include "rv_signal.h"
+#include "rv_workers.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum {
+    TERMINATE_MSEC = 10 * 1000, /* until a worker told to TERMINATE is killed */
+    QUIT_GRACE_MSEC = 5 * 1000  /* beyond its worker_shutdown_timeout */
+};
+
+typedef struct {
+    const rv_master_options_t *options;
+    rv_workers_t workers;
+    rv_loop_watch_t *signals;
+    int notify;
+
+    rv_cycle_t *current;  /* in force; NULL: none yet */
+    rv_cycle_t *pending;  /* being built; NULL: none */
+    rv_cycle_t *draining; /* older ones, the youngest first */
+    unsigned generation;  /* of the youngest so far */
+
+    int pidfile;
+    int pending_pidfile; /* -1: the pending one has the same path */
+
+    int64_t pending_until; /* ms */
+    int aborting;          /* the pending one has failed, its workers are going */
+    char reason[RV_CYCLE_REASON];
+
+    unsigned came;     /* signals not yet acted on */
+    unsigned stopping; /* RV_SIGNAL_QUIT or _TERMINATE once it was acted on */
+    int status;
+} master_t;
+
+static rv_cycle_t *
+cycle_of(const master_t *m, unsigned generation)
+{
+    if (m->current != NULL && m->current->generation == generation)
+        return m->current;
+    if (m->pending != NULL && m->pending->generation == generation)
+        return m->pending;
+
+    rv_cycle_t *cycle = m->draining;
+    while (cycle != NULL && cycle->generation != generation)
+        cycle = cycle->next;
+    return cycle;
+}
+
+/* --- a child gives up what is the master's ------------------------------------------- */
+
+static void
+forget(void *data, const rv_cycle_t *keep)
+{
+    master_t *m = data;
+    rv_cycle_t *next;
+
+    (void) rv_loop_reinit(m->workers.loop);
+    for (rv_process_t *p = rv_process_each(NULL); p != NULL; p = rv_process_each(p))
+        rv_loop_unwatch_channel(p->channel[0]);
+    rv_loop_unwatch(m->signals);
+    rv_loop_destroy(m->workers.loop);
+    rv_signal_reset();
+
+    rv_fd_close(&m->notify);
+    rv_fd_close(&m->pidfile);
+    rv_fd_close(&m->pending_pidfile);
+    for (rv_cycle_t *cycle = m->draining; cycle != NULL; cycle = next) {
+        next = cycle->next;
+        rv_cycle_free(cycle, 0);
+    }
+    if (m->current != keep)
+        rv_cycle_free(m->current, 0);
+    if (m->pending != keep)
+        rv_cycle_free(m->pending, 0);
+}
+
+/* --- building, commit, abort --------------------------------------------------------------- */
+
+/* The pending generation will not be: notes why, the first reason counts. */
+static void RV_PRINTF(2, 3) fail_pending(master_t *m, const char *fmt, ...)
+{
+    va_list args;
+
+    if (m->aborting)
+        return;
+
+    va_start(args, fmt);
+    vsnprintf(m->reason, sizeof(m->reason), fmt, args);
+    va_end(args);
+    m->aborting = 1;
+    rv_workers_stop(m->pending, RV_MESH_TERMINATE, rv_loop_now() + TERMINATE_MSEC);
+}
+
+static void
+report_failure(master_t *m)
+{
+    if (m->current == NULL) {
+        rv_log(RV_LOG_EMERG, 0, "start failed: %s", m->reason);
+        return;
+    }
+    rv_log(RV_LOG_ERROR, 0, "reload failed, generation %u goes on: %s", m->current->generation,
+        m->reason);
+    rv_stats_set_reload(m->current->stats, 1, m->reason);
+}
+
+static int
+open_pidfile(master_t *m, const char *path, int *fd)
+{
+    pid_t holder;
+    int result = rv_pidfile_create(path, fd, &holder);
+
+    if (result == RV_OK)
+        return RV_OK;
+
+    if (result == RV_AGAIN)
+        snprintf(m->reason, sizeof(m->reason), "already running, pid %ld, by \"%s\"", (long) holder,
+            path);
+    else
+        snprintf(m->reason, sizeof(m->reason), "creating pid file \"%s\" failed (%d: %s)", path,
+            errno, strerror(errno));
+    return RV_ERROR;
+}
+
+static const char *
+first_error(const rv_cycle_t *cycle)
+{
+    const rv_conf_message_t *message = rv_conf_messages(cycle->conf);
+
+    while (message != NULL && message->is_warning)
+        message = message->next;
+    return message == NULL ? "not enough memory" : message->text;
+}
+
+static void
+begin(master_t *m, rv_cycle_t *cycle)
+{
+    int64_t now = rv_loop_now();
+
+    m->pending = cycle;
+    m->pending_until = now + (int64_t) cycle->core->worker_startup_timeout;
+    rv_workers_fill(&m->workers, cycle, now);
+}
+
+static void
+begin_reload(master_t *m)
+{
+    rv_cycle_t *cycle = rv_cycle_read(m->options->options, m->generation + 1);
+
+    rv_log(RV_LOG_NOTICE, 0, "reload of \"%s\" begins", m->options->options->conf);
+    if (cycle == NULL) {
+        snprintf(m->reason, sizeof(m->reason), "not enough memory");
+        report_failure(m);
+        return;
+    }
+
+    rv_cycle_log_messages(cycle, RV_LOG_EMERG);
+    if (rv_conf_error_count(cycle->conf) > 0) {
+        snprintf(m->reason, sizeof(m->reason), "%s", first_error(cycle));
+        goto failed;
+    }
+    if (!cycle->core->master_process) {
+        snprintf(m->reason, sizeof(m->reason), "master_process cannot be changed by a reload");
+        goto failed;
+    }
+    if (strcmp(cycle->core->pid, m->current->core->pid) != 0
+        && open_pidfile(m, cycle->core->pid, &m->pending_pidfile) != RV_OK)
+        goto failed;
+
+    if (rv_cycle_open(cycle, m->current, m->reason) != RV_OK) {
+        rv_pidfile_remove(cycle->core->pid, &m->pending_pidfile);
+        goto failed;
+    }
+    m->generation = cycle->generation;
+    begin(m, cycle);
+    return;
+
+failed:
+    report_failure(m);
+    rv_cycle_free(cycle, 0);
+}
+
+static void
+commit(master_t *m)
+{
+    rv_cycle_t *cycle = m->pending, *old = m->current;
+    int64_t now = rv_loop_now();
+
+    for (rv_cycle_zone_t *z = cycle->zones; z != NULL; z = z->next)
+        rv_zone_adopt(z->zone);
+    rv_stats_set_master(cycle->stats, getpid(), cycle->generation);
+    rv_cycle_commit(cycle, old);
+    m->pending = NULL;
+    m->current = cycle;
+    rv_workers_start(&m->workers, cycle);
+
+    if (old == NULL) {
+        rv_log(RV_LOG_NOTICE, 0, "%s/%s started, %u workers are ready", RV_NAME, RV_VERSION,
+            rv_workers_ready(cycle));
+        rv_daemon_ready(&m->notify, rv_log_uses_stderr());
+        rv_log_terminal(RV_LOG_NONE);
+        return;
+    }
+
+    if (m->pending_pidfile != -1) {
+        rv_pidfile_remove(old->core->pid, &m->pidfile);
+        m->pidfile = m->pending_pidfile;
+        m->pending_pidfile = -1;
+    }
+    rv_workers_stop(
+        old, RV_MESH_QUIT, now + (int64_t) old->core->worker_shutdown_timeout + QUIT_GRACE_MSEC);
+    old->next = m->draining;
+    m->draining = old;
+    rv_stats_set_reload(cycle->stats, 0, "");
+    rv_log(RV_LOG_NOTICE, 0, "reload done, generation %u, %u workers are ready", cycle->generation,
+        rv_workers_ready(cycle));
+}
+
+/* What is to become of the pending generation? */
+static void
+settle(master_t *m)
+{
+    if (m->pending == NULL)
+        return;
+
+    if (!m->aborting && rv_workers_ready(m->pending) == m->pending->core->worker_processes) {
+        commit(m);
+        return;
+    }
+    if (!m->aborting && rv_loop_now() >= m->pending_until)
+        fail_pending(m, "%u of %llu workers were not ready within worker_startup_timeout",
+            (unsigned) m->pending->core->worker_processes - rv_workers_ready(m->pending),
+            (unsigned long long) m->pending->core->worker_processes);
+
+    if (!m->aborting || m->pending->living > 0)
+        return;
+
+    if (m->stopping == 0)
+        report_failure(m);
+    rv_pidfile_remove(m->pending->core->pid, &m->pending_pidfile);
+    if (m->current == NULL && m->stopping == 0) {
+        m->status = 1;
+        m->stopping = RV_SIGNAL_TERMINATE;
+    }
+    m->aborting = 0;
+    if (m->current != NULL) {
+        rv_cycle_free(m->pending, 1);
+        m->pending = NULL;
+    }
+}
+
+/* Draining generations none of whose workers lives, the oldest first: their
+ * counters end up where they are shown. */
+static void
+retire(master_t *m)
+{
+    while (m->draining != NULL && m->current != NULL) {
+        rv_cycle_t **last = &m->draining;
+
+        while ((*last)->next != NULL)
+            last = &(*last)->next;
+
+        rv_cycle_t *cycle = *last;
+        if (cycle->living > 0)
+            return;
+
+        *last = NULL;
+        for (rv_cycle_t *c = m->draining; c != NULL; c = c->next)
+            (void) rv_stats_retire(c->stats, c->stats == cycle->stats ? NULL : cycle->stats);
+        (void) rv_stats_retire(m->current->stats, cycle->stats);
+        if (m->pending != NULL)
+            (void) rv_stats_retire(m->pending->stats, cycle->stats);
+
+        rv_log(RV_LOG_NOTICE, 0, "generation %u is gone", cycle->generation);
+        rv_cycle_free(cycle, 1);
+    }
+}
+
+/* --- signals ------------------------------------------------------------------------------- */
+
+static void
+on_signal(int fd, short what, void *data)
+{
+    (void) fd;
+    (void) what;
+    (void) data;
+}
+
+static void
+reap(master_t *m)
+{
+    char text[RV_WORKERS_TEXT];
+    int status;
+    pid_t pid;
+
+    while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+        rv_process_t *p = rv_process_find(pid);
+
+        if (p == NULL)
+            continue;
+
+        rv_cycle_t *cycle = cycle_of(m, p->generation);
+        int expected = p->state == RV_PROCESS_DRAINING && WIFEXITED(status);
+        rv_log(expected ? RV_LOG_NOTICE : RV_LOG_ERROR, 0, "worker %u (pid %ld) %s", p->worker,
+            (long) pid, rv_workers_describe(status, text));
+        if (cycle == m->pending)
+            fail_pending(m, "worker %u %s before it was ready", p->worker, text);
+        rv_workers_bury(p, cycle, rv_loop_now());
+    }
+}
+
+static void
+reopen(void)
+{
+    unsigned output = 0;
+    int result;
+
+    rv_log(RV_LOG_NOTICE, 0, "reopening logs");
+    while ((result = rv_log_output_reopen(&output)) != RV_DONE) {
+        if (result == RV_OK)
+            rv_mesh_reopen(output - 1, rv_log_output_fd(output - 1));
+        else
+            rv_log(RV_LOG_ERROR, errno, "reopening log \"%s\" failed",
+                rv_log_output_target(output - 1));
+    }
+}
+
+static void
+stop(master_t *m, unsigned how)
+{
+    int64_t now = rv_loop_now();
+    int quit = how == RV_SIGNAL_QUIT;
+
+    m->stopping = how;
+    rv_log(RV_LOG_NOTICE, 0, quit ? "told to quit" : "told to stop");
+    if (m->pending != NULL)
+        fail_pending(m, "told to stop");
+
+    for (rv_cycle_t *c = m->current; c != NULL; c = c == m->current ? m->draining : c->next) {
+        int64_t limit = (int64_t) c->core->worker_shutdown_timeout + QUIT_GRACE_MSEC;
+
+        rv_workers_stop(
+            c, quit ? RV_MESH_QUIT : RV_MESH_TERMINATE, now + (quit ? limit : TERMINATE_MSEC));
+        rv_cycle_close_listeners(c, 1);
+    }
+}
+
+/* --- the loop ------------------------------------------------------------------------------ */
+
+/* The fixed order: the dead, the end, the new, the logs. */
+static void
+act(master_t *m)
+{
+    unsigned came = m->came;
+
+    m->came = 0;
+    rv_workers_receive(&m->workers);
+    if (came & RV_SIGNAL_CHILD)
+        reap(m);
+
+    if (came & RV_SIGNAL_TERMINATE && m->stopping != RV_SIGNAL_TERMINATE)
+        stop(m, RV_SIGNAL_TERMINATE);
+    else if (came & RV_SIGNAL_QUIT && m->stopping == 0)
+        stop(m, RV_SIGNAL_QUIT);
+
+    settle(m);
+    if (m->stopping == 0 && came & RV_SIGNAL_RELOAD) {
+        if (m->pending != NULL)
+            m->came |= RV_SIGNAL_RELOAD; /* after this one */
+        else
+            begin_reload(m);
+    }
+    if (came & RV_SIGNAL_REOPEN)
+        reopen();
+
+    if (m->stopping == 0) {
+        if (m->current != NULL)
+            rv_workers_fill(&m->workers, m->current, rv_loop_now());
+        if (m->pending != NULL && !m->aborting)
+            rv_workers_fill(&m->workers, m->pending, rv_loop_now());
+        if (m->current != NULL && m->workers.unstarted)
+            rv_workers_start(&m->workers, m->current);
+    }
+    retire(m);
+}
+
+/* How long the next step may wait, ms; -1: for ever. */
+static int64_t
+next_wait(const master_t *m)
+{
+    int64_t now = rv_loop_now();
+    int64_t at = rv_workers_kill_overdue(now);
+
+    if (m->stopping == 0 && m->current != NULL)
+        at = rv_min(at, rv_workers_due(m->current));
+    if (m->pending != NULL && !m->aborting)
+        at = rv_min(at, rv_min(m->pending_until, rv_workers_due(m->pending)));
+
+    return at == INT64_MAX ? -1 : rv_max(at - now, 0);
+}
+
+static int
+init(master_t *m)
+{
+    m->workers.forget = forget;
+    m->workers.data = m;
+    rv_process_set_master(getpid());
+
+    if (rv_signal_init() != RV_OK || rv_fd_pipe(m->workers.liveness) != RV_OK)
+        return RV_ERROR;
+
+    m->workers.loop = rv_loop_create(NULL);
+    if (m->workers.loop == NULL)
+        return RV_ERROR;
+
+    m->signals = rv_loop_watch(m->workers.loop, rv_signal_fd(), RV_LOOP_READ, on_signal, m);
+    return m->signals == NULL ? RV_ERROR : RV_OK;
+}
+
+static int
+is_over(const master_t *m)
+{
+    return m->stopping != 0 && !m->aborting && rv_process_each(NULL) == NULL;
+}
+
+static void
+finish(master_t *m)
+{
+    if (m->current != NULL)
+        rv_pidfile_remove(m->current->core->pid, &m->pidfile);
+    else if (m->pending != NULL)
+        rv_pidfile_remove(m->pending->core->pid, &m->pidfile);
+
+    rv_log(RV_LOG_NOTICE, 0, "exit");
+    while (m->draining != NULL) {
+        rv_cycle_t *cycle = m->draining;
+        m->draining = cycle->next;
+        rv_cycle_free(cycle, 1);
+    }
+    rv_cycle_free(m->pending, 1);
+    rv_cycle_free(m->current, 1);
+    rv_fd_close(&m->notify);
+    rv_fd_close(&m->workers.liveness[0]);
+    rv_fd_close(&m->workers.liveness[1]);
+    rv_loop_unwatch(m->signals);
+    if (m->workers.loop != NULL)
+        rv_loop_destroy(m->workers.loop);
+    rv_signal_reset();
+}
+
+int
+rv_master_run(const rv_master_options_t *options, rv_cycle_t *first)
+{
+    static master_t m; /* a child that is about to exit still refers to it */
+
+    m = (master_t){ .options = options,
+        .notify = options->notify,
+        .pidfile = -1,
+        .pending_pidfile = -1,
+        .generation = first->generation,
+        .workers = { .liveness = { -1, -1 } } };
+
+    m.pending = first;
+    rv_daemon_title(options->title);
+    if (open_pidfile(&m, first->core->pid, &m.pidfile) != RV_OK) {
+        rv_log(RV_LOG_EMERG, 0, "%s", m.reason);
+        m.status = 1;
+    } else if (init(&m) != RV_OK) {
+        rv_log(RV_LOG_EMERG, errno, "starting the master process failed");
+        m.status = 1;
+    } else {
+        rv_log_use(&first->log); /* there is none yet that a failure could spoil */
+        begin(&m, first);
+        while (!is_over(&m)) {
+            if (rv_loop_once(m.workers.loop, m.came != 0 ? 0 : next_wait(&m)) != RV_OK)
+                rv_log(RV_LOG_ALERT, errno, "waiting for events failed");
+            m.came |= rv_signal_take();
+            act(&m);
+        }
+    }
+
+    finish(&m);
+    return m.status;
+}

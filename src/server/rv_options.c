@@ -1,0 +1,156 @@
+/*
+ * rv_options: the command line.
+ *
+ * The letters are nginx's. Paths are made absolute here, once: a daemon that
+ * has changed its folder must still find its configuration.
+ */
+#include "rv_options.h"
+
+#include "rv_log.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+void
+rv_options_help(void)
+{
+    printf("reeve version: %s/%s\n"
+           "Usage: reeve [-?hvVtTq] [-s signal] [-p prefix] [-c file] [-e file] [-g directives]\n"
+           "\n"
+           "  -?, -h         this help; \"-h directives\": every directive and its default\n"
+           "  -v             version\n"
+           "  -V             version, compiler and configure arguments\n"
+           "  -t             test the configuration and exit\n"
+           "  -T             test the configuration, print it and exit\n"
+           "  -q             with -t: print nothing but errors\n"
+           "  -s signal      to the running master: stop, quit, reload, reopen\n"
+           "  -p prefix      where relative paths begin (%s)\n"
+           "  -c file        configuration file (%s)\n"
+           "  -e file        where to log until the configuration is read (stderr)\n"
+           "  -g directives  override the file: \"daemon = off; http.listen = 9000\"\n",
+        RV_NAME, RV_VERSION, RV_PREFIX, RV_CONF_PATH);
+}
+
+/* folder + name, or name alone where it is absolute; folder ends in "/". */
+static const char *
+join(const char *folder, const char *name, const char *end)
+{
+    size_t size = strlen(folder) + strlen(name) + strlen(end) + 1;
+    char *path = malloc(size);
+
+    if (path != NULL)
+        snprintf(path, size, "%s%s%s", name[0] == '/' ? "" : folder, name, end);
+    return path;
+}
+
+static int
+set_paths(rv_options_t *o)
+{
+    char folder[4096];
+    size_t length;
+
+    if (getcwd(folder, sizeof(folder) - 1) == NULL)
+        folder[0] = '\0';
+    length = strlen(folder);
+    if (length == 0 || folder[length - 1] != '/')
+        memcpy(folder + length, "/", 2);
+
+    if (o->prefix == NULL)
+        o->prefix = RV_PREFIX;
+    length = strlen(o->prefix);
+    o->prefix = join(folder, o->prefix, length > 0 && o->prefix[length - 1] == '/' ? "" : "/");
+    if (o->prefix == NULL)
+        return RV_ERROR;
+
+    o->conf = join(o->prefix, o->conf == NULL ? RV_CONF_PATH : o->conf, "");
+    if (o->error_log != NULL && strcmp(o->error_log, "stderr") != 0)
+        o->error_log = join(o->prefix, o->error_log, "");
+    return o->conf == NULL ? RV_ERROR : RV_OK;
+}
+
+static int
+set_signal(rv_options_t *o, const char *word)
+{
+    o->signal = rv_signal_command(word);
+    if (o->signal != NULL)
+        return RV_OK;
+
+    rv_log(RV_LOG_EMERG, 0, "invalid option: \"-s %s\", it must be stop, quit, reload or reopen",
+        word);
+    return RV_ERROR;
+}
+
+static int
+set_option(rv_options_t *o, int letter, char *value)
+{
+    switch (letter) {
+    case 'h':
+        o->help = 1;
+        return RV_OK;
+    case 'v':
+        o->version = 1;
+        return RV_OK;
+    case 'V':
+        o->version = o->configure = 1;
+        return RV_OK;
+    case 'T':
+        o->dump = 1;
+        o->test = 1;
+        return RV_OK;
+    case 't':
+        o->test = 1;
+        return RV_OK;
+    case 'q':
+        o->quiet = 1;
+        return RV_OK;
+    case 's':
+        return set_signal(o, value);
+    case 'p':
+        o->prefix = value;
+        return RV_OK;
+    case 'c':
+        o->conf = value;
+        return RV_OK;
+    case 'e':
+        o->error_log = value;
+        return RV_OK;
+    case 'g':
+        o->overrides = value;
+        return RV_OK;
+    default:
+        return RV_ERROR;
+    }
+}
+
+int
+rv_options_parse(rv_options_t *o, int argc, char **argv)
+{
+    int letter;
+
+    *o = (rv_options_t){ 0 };
+    opterr = 0;
+    while ((letter = getopt(argc, argv, "+:hvVtTqs:p:c:e:g:")) != -1) {
+        if (letter == ':') {
+            rv_log(RV_LOG_EMERG, 0, "option \"-%c\" needs a value", optopt);
+            return RV_ERROR;
+        }
+        if (letter == '?' && optopt == '?') {
+            o->help = 1;
+        } else if (letter == '?') {
+            rv_log(RV_LOG_EMERG, 0, "invalid option: \"-%c\"", optopt);
+            return RV_ERROR;
+        } else if (set_option(o, letter, optarg) != RV_OK) {
+            return RV_ERROR;
+        }
+    }
+
+    if (o->help && optind < argc)
+        o->topic = argv[optind++];
+    if (optind < argc) {
+        rv_log(RV_LOG_EMERG, 0, "invalid argument: \"%s\"", argv[optind]);
+        return RV_ERROR;
+    }
+    return set_paths(o);
+}

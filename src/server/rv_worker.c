@@ -1,0 +1,430 @@
+/*
+ * rv_worker: a worker process.
+ *
+ * Callbacks only note that something is there; rv_worker_run acts between two
+ * steps of the loop. The worker is unprivileged before it looks at a client:
+ * its listening sockets and logs were opened by the master.
+ */
+#include "rv_worker.h"
+
+#include "rv_daemon.h"
+#include "rv_fd.h"
+#include "rv_log_output.h"
+#include "rv_mesh.h"
+#include "rv_process.h"
+#include "rv_signal.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+/* --- notes ------------------------------------------------------------------------- */
+
+static void
+on_signal(int fd, short what, void *data)
+{
+    (void) fd;
+    (void) what;
+    ((rv_worker_t *) data)->signalled = 1;
+}
+
+static void
+on_message(int fd, short what, void *data)
+{
+    (void) fd;
+    (void) what;
+    ((rv_worker_t *) data)->readable = 1;
+}
+
+static void
+on_liveness(int fd, short what, void *data)
+{
+    (void) fd;
+    (void) what;
+    ((rv_worker_t *) data)->orphaned = 1;
+}
+
+/* --- becoming a worker ---------------------------------------------------------------- */
+
+static int
+set_limit(int resource, int64_t value, const char *name)
+{
+    struct rlimit limit = { (rlim_t) value, (rlim_t) value };
+
+    if (value == -1 || setrlimit(resource, &limit) == 0)
+        return RV_OK;
+
+    rv_log(RV_LOG_ALERT, errno, "setting %s to %lld failed", name, (long long) value);
+    return RV_ERROR;
+}
+
+/* What needs the rights of root, and then giving them up. */
+static int
+set_rights(const rv_core_conf_t *core)
+{
+    if (core->worker_priority != 0
+        && setpriority(PRIO_PROCESS, 0, (int) core->worker_priority) == -1)
+        rv_log(RV_LOG_ERROR, errno, "setting worker_priority to %lld failed",
+            (long long) core->worker_priority);
+
+    if (set_limit(RLIMIT_NOFILE, core->worker_rlimit_nofile, "worker_rlimit_nofile") != RV_OK
+        || set_limit(RLIMIT_CORE, core->worker_rlimit_core, "worker_rlimit_core") != RV_OK)
+        return RV_ERROR;
+
+    if (geteuid() == 0 && rv_daemon_become(&core->user.user) != RV_OK) {
+        rv_log(RV_LOG_EMERG, errno, "becoming user \"%s\" failed", core->user.user.name);
+        return RV_ERROR;
+    }
+    return RV_OK;
+}
+
+static int
+set_surroundings(const rv_core_conf_t *core)
+{
+    if (core->working_directory != NULL && chdir(core->working_directory) == -1) {
+        rv_log(RV_LOG_EMERG, errno, "changing to working_directory \"%s\" failed",
+            core->working_directory);
+        return RV_ERROR;
+    }
+    return rv_core_set_environment(core);
+}
+
+/* Takes this worker's listening descriptors out of the cycle. */
+static int
+take_listeners(rv_worker_t *w)
+{
+    size_t n = 0;
+
+    for (rv_cycle_listener_t *l = w->cycle->listeners; l != NULL; l = l->next)
+        w->listeners++;
+
+    w->listening = calloc(w->listeners + 1, sizeof(int));
+    if (w->listening == NULL)
+        return RV_ERROR;
+
+    for (rv_cycle_listener_t *l = w->cycle->listeners; l != NULL; l = l->next)
+        w->listening[n++] = rv_listener_take(&l->listener, w->number);
+    return RV_OK;
+}
+
+static void
+close_listeners(rv_worker_t *w)
+{
+    for (size_t i = 0; i < w->listeners && w->listening != NULL; i++)
+        rv_fd_close(&w->listening[i]);
+}
+
+static int
+watch_channels(rv_worker_t *w)
+{
+    rv_process_t *self = rv_process_self();
+
+    if (rv_loop_watch_channel(w->loop, self->channel[1], on_message, w) != RV_OK)
+        return RV_ERROR;
+
+    for (rv_process_t *p = rv_process_each(NULL); p != NULL; p = rv_process_each(p)) {
+        if (p != self && rv_loop_watch_channel(w->loop, p->channel[0], NULL, NULL) != RV_OK)
+            return RV_ERROR;
+    }
+    return RV_OK;
+}
+
+static int
+init_modules(rv_worker_t *w)
+{
+    for (size_t i = 0; rv_modules[i] != NULL; i++) {
+        if (rv_modules[i]->init_worker != NULL && rv_modules[i]->init_worker(w) != RV_OK)
+            return RV_ERROR;
+    }
+    return RV_OK;
+}
+
+static int
+init(rv_worker_t *w)
+{
+    const rv_cycle_t *cycle = w->cycle;
+
+    if (set_surroundings(cycle->core) != RV_OK || rv_signal_init() != RV_OK
+        || take_listeners(w) != RV_OK)
+        return RV_ERROR;
+
+    w->stats = cycle->stats;
+    w->loop = rv_loop_create(cycle->events->use);
+    if (w->loop == NULL)
+        return RV_ERROR;
+
+    w->connections =
+        rv_connections_create(w->loop, w->stats, (unsigned) cycle->events->worker_connections);
+    if (w->connections == NULL
+        || rv_loop_watch(w->loop, rv_signal_fd(), RV_LOOP_READ, on_signal, w) == NULL)
+        return RV_ERROR;
+
+    return init_modules(w);
+}
+
+/* --- orders ------------------------------------------------------------------------------ */
+
+static void
+start(rv_worker_t *w)
+{
+    size_t i = 0;
+
+    if (w->started)
+        return;
+    w->started = 1;
+    for (rv_cycle_listener_t *l = w->cycle->listeners; l != NULL; l = l->next, i++) {
+        int fd = w->listening[i];
+
+        w->listening[i] = -1;
+        if (rv_connections_listen(w->connections, fd, l->service, l->conf) != RV_OK) {
+            rv_log(RV_LOG_EMERG, errno, "accepting connections failed");
+            w->done = 1;
+        }
+    }
+}
+
+static void
+drain(rv_worker_t *w, const char *why)
+{
+    if (w->draining)
+        return;
+
+    rv_log(RV_LOG_NOTICE, 0, "%s, worker %u finishes %u connections", why, w->number,
+        rv_connections_count(w->connections));
+    rv_daemon_title("worker process is shutting down");
+    w->draining = 1;
+    w->deadline = rv_loop_now() + (int64_t) w->cycle->core->worker_shutdown_timeout;
+
+    for (size_t i = 0; rv_modules[i] != NULL; i++) {
+        if (rv_modules[i]->drain != NULL)
+            rv_modules[i]->drain(w);
+    }
+    close_listeners(w);
+    rv_connections_drain(w->connections);
+}
+
+static void
+on_start(rv_worker_t *w, rv_message_t *msg)
+{
+    (void) msg;
+    start(w);
+}
+
+static void
+on_quit(rv_worker_t *w, rv_message_t *msg)
+{
+    (void) msg;
+    drain(w, "told to quit");
+}
+
+static void
+on_terminate(rv_worker_t *w, rv_message_t *msg)
+{
+    (void) msg;
+    w->done = 1;
+}
+
+static void
+on_peer(rv_worker_t *w, rv_message_t *msg)
+{
+    rv_mesh_peer_t peer;
+
+    if (rv_mesh_peer(msg, &peer) != RV_OK) {
+        rv_log(RV_LOG_ALERT, 0, "malformed message about a worker");
+        return;
+    }
+    /* what stands in the slot goes, and with it the watch of its channel */
+    rv_loop_unwatch_channel(rv_process_at(peer.slot)->channel[0]);
+    if (rv_mesh_enter(msg, &peer) != RV_OK) {
+        rv_log(RV_LOG_CRIT, errno, "entering slot %u failed", peer.slot);
+        return;
+    }
+    if (msg->type == RV_MESH_OPEN
+        && rv_loop_watch_channel(w->loop, rv_process_at(peer.slot)->channel[0], NULL, NULL)
+            != RV_OK)
+        rv_log(RV_LOG_CRIT, ENOMEM, "watching the channel of slot %u failed", peer.slot);
+}
+
+static void
+on_reopen(rv_worker_t *w, rv_message_t *msg)
+{
+    unsigned output;
+
+    (void) w;
+    if (rv_mesh_reopened(msg, &output) == RV_OK) {
+        rv_log_output_replace(output, msg->fd);
+        msg->fd = -1;
+    }
+}
+
+static const struct {
+    rv_mesh_type_t type;
+    void (*obey)(rv_worker_t *w, rv_message_t *msg);
+} orders[] = {
+    { RV_MESH_OPEN, on_peer },
+    { RV_MESH_CLOSE, on_peer },
+    { RV_MESH_START, on_start },
+    { RV_MESH_QUIT, on_quit },
+    { RV_MESH_TERMINATE, on_terminate },
+    { RV_MESH_REOPEN, on_reopen },
+};
+
+static void
+obey(rv_worker_t *w, rv_message_t *msg)
+{
+    static int logged;
+
+    if (rv_mesh_is_genuine(msg)) {
+        for (size_t i = 0; i < rv_countof(orders); i++) {
+            if (orders[i].type == msg->type && msg->slot == RV_PROCESS_MASTER)
+                orders[i].obey(w, msg);
+        }
+    } else if (!logged) {
+        logged = 1;
+        rv_log(RV_LOG_ERROR, 0, "message of type %u refused: process %ld is not slot %u", msg->type,
+            (long) msg->pid, msg->slot);
+    }
+    rv_fd_close(&msg->fd);
+}
+
+static void
+receive(rv_worker_t *w)
+{
+    rv_channel_t *ch = rv_process_self()->channel[1];
+    rv_message_t msg;
+
+    w->readable = 0;
+    for (;;) {
+        int result = rv_channel_receive(ch, &msg);
+
+        if (result == RV_OK) {
+            obey(w, &msg);
+        } else if (result == RV_AGAIN) {
+            return;
+        } else if (result == RV_ERROR && errno == EPROTO) {
+            if (rv_channel_counts(ch)->refused == 1)
+                rv_log(RV_LOG_ERROR, 0, "malformed message on the channel refused");
+        } else { /* nobody can speak to us any more */
+            w->orphaned = 1;
+            rv_loop_unwatch_channel(ch);
+            return;
+        }
+    }
+}
+
+static void
+take_signals(rv_worker_t *w, int alone)
+{
+    unsigned came = rv_signal_take();
+    unsigned output = 0;
+    int result;
+
+    w->signalled = 0;
+    if (came & RV_SIGNAL_TERMINATE)
+        w->done = 1;
+    if (came & RV_SIGNAL_QUIT)
+        drain(w, "signal to quit received");
+    if (!alone)
+        return;
+
+    if (came & RV_SIGNAL_RELOAD)
+        rv_log(RV_LOG_ERROR, 0, "reload refused: it needs \"master_process = on\"");
+    if (came & RV_SIGNAL_REOPEN) {
+        while ((result = rv_log_output_reopen(&output)) != RV_DONE) {
+            if (result == RV_ERROR)
+                rv_log(RV_LOG_ERROR, errno, "reopening log \"%s\" failed",
+                    rv_log_output_target(output - 1));
+        }
+    }
+}
+
+/* --- running ------------------------------------------------------------------------------- */
+
+static int
+drained(rv_worker_t *w)
+{
+    unsigned left = rv_connections_count(w->connections);
+
+    if (left == 0)
+        return 1;
+    if (rv_loop_now() < w->deadline)
+        return 0;
+
+    rv_log(RV_LOG_WARN, 0, "worker_shutdown_timeout is over, %u connections closed", left);
+    return 1;
+}
+
+static int
+loop(rv_worker_t *w, int alone)
+{
+    while (!w->done) {
+        int64_t wait = w->draining ? rv_max(w->deadline - rv_loop_now(), 0) : -1;
+
+        if (rv_loop_once(w->loop, wait) != RV_OK)
+            return RV_ERROR;
+        if (w->signalled)
+            take_signals(w, alone);
+        if (w->readable)
+            receive(w);
+        if (w->orphaned)
+            drain(w, "the master process is gone");
+        if (w->draining && drained(w))
+            w->done = 1;
+    }
+    return RV_OK;
+}
+
+static void
+finish(rv_worker_t *w)
+{
+    for (size_t i = 0; rv_modules[i] != NULL; i++) {
+        if (rv_modules[i]->exit_worker != NULL)
+            rv_modules[i]->exit_worker(w);
+    }
+    if (w->connections != NULL)
+        rv_connections_destroy(w->connections);
+    close_listeners(w);
+    free(w->listening);
+}
+
+int
+rv_worker_run(rv_cycle_t *cycle, unsigned number, int liveness)
+{
+    rv_worker_t w = { .cycle = cycle, .number = number, .liveness = liveness };
+    int result = RV_ERROR;
+
+    rv_daemon_title("worker process");
+    rv_log_use(&cycle->log);
+    rv_stats_own(cycle->stats, rv_process_self()->slot);
+
+    if (set_rights(cycle->core) != RV_OK || init(&w) != RV_OK || watch_channels(&w) != RV_OK
+        || rv_loop_watch(w.loop, liveness, RV_LOOP_READ, on_liveness, &w) == NULL) {
+        rv_log(RV_LOG_ERROR, errno, "worker %u could not be initialised", number);
+    } else if (rv_mesh_ready() == RV_OK) {
+        rv_signal_unblock();
+        result = loop(&w, 0);
+    }
+    finish(&w);
+    return result == RV_OK ? 0 : 1;
+}
+
+int
+rv_worker_run_alone(rv_cycle_t *cycle)
+{
+    rv_worker_t w = { .cycle = cycle, .liveness = -1 };
+    const rv_stats_owner_t owner = {
+        .pid = getpid(), .generation = cycle->generation, .started = time(NULL)
+    };
+    int result = RV_ERROR;
+
+    rv_stats_set_owner(cycle->stats, &owner);
+    rv_stats_own(cycle->stats, 0);
+    if (init(&w) == RV_OK) {
+        start(&w);
+        result = loop(&w, 1);
+    }
+    finish(&w);
+    return result == RV_OK ? 0 : 1;
+}

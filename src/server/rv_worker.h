@@ -1,0 +1,41 @@
+/*
+ * rv_worker: a worker process.
+ *
+ * Initialises, says READY, and after START accepts. Then it acts on what the
+ * loop has noted: orders of the master, signals, the master's death.
+ */
+#ifndef RV_WORKER_H
+#define RV_WORKER_H
+
+#include "rv_cycle.h"
+
+struct rv_worker_s {
+    rv_cycle_t *cycle;
+    rv_loop_t *loop;
+    rv_connections_t *connections;
+    rv_stats_t *stats;
+    unsigned number; /* 0..n-1 in its generation */
+    int *listening;  /* the cycle's listeners in order; -1: accepting, or closed */
+    size_t listeners;
+
+    int liveness;  /* readable when the master is dead; -1: there is none */
+    int signalled; /* noted by callbacks, acted on between steps */
+    int readable;
+    int orphaned;
+    int started;
+    int draining;
+    int done;
+    int64_t deadline; /* ms: when draining ends */
+};
+
+/*
+ * Runs worker `number` of the cycle in this process, which was just forked
+ * with all signals blocked; liveness is taken over. Returns the exit status.
+ */
+int rv_worker_run(rv_cycle_t *cycle, unsigned number, int liveness);
+
+/* The same without a master, for master_process = off: signals are all that it
+ * obeys, and logs are reopened here. */
+int rv_worker_run_alone(rv_cycle_t *cycle);
+
+#endif

@@ -1,0 +1,276 @@
+/*
+ * rv_workers: the master's hand on the worker processes.
+ *
+ * A worker number that dies is filled again at once. One that died young does
+ * so with a delay that doubles each time, so that a worker which cannot live
+ * does not turn into a fork bomb.
+ */
+#include "rv_workers.h"
+
+#include "rv_daemon.h"
+#include "rv_fd.h"
+#include "rv_worker.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/wait.h>
+#include <time.h>
+
+enum {
+    YOUNG_MSEC = 1000,      /* dying before that is dying early */
+    OLD_MSEC = 60 * 1000,   /* living that long makes early deaths forgotten */
+    FIRST_DELAY_MSEC = 100, /* doubled from the second early death on */
+    LAST_DELAY_MSEC = 10 * 1000
+};
+
+typedef struct {
+    rv_workers_t *ws;
+    rv_cycle_t *cycle;
+    unsigned number;
+} child_t;
+
+static int
+run_child(void *data)
+{
+    child_t *child = data;
+    rv_workers_t *ws = child->ws;
+
+    ws->forget(ws->data, child->cycle);
+    rv_fd_close(&ws->liveness[1]);
+    return rv_worker_run(child->cycle, child->number, ws->liveness[0]);
+}
+
+/* After one more early death: 0, then 100 ms, doubling up to 10 s. */
+static int64_t
+next_delay(rv_cycle_worker_t *w)
+{
+    int64_t delay = FIRST_DELAY_MSEC;
+
+    if (++w->early_deaths == 1)
+        return 0;
+    for (unsigned i = 2; i < w->early_deaths && delay < LAST_DELAY_MSEC; i++)
+        delay *= 2;
+    return rv_min(delay, LAST_DELAY_MSEC);
+}
+
+static void
+on_message(int fd, short what, void *data)
+{
+    (void) fd;
+    (void) what;
+    ((rv_process_t *) data)->readable = 1;
+}
+
+static void
+set_row(const rv_process_t *p, const rv_cycle_t *cycle)
+{
+    const rv_stats_owner_t owner = { .slot = p->slot,
+        .worker = p->worker,
+        .generation = p->generation,
+        .pid = p->pid,
+        .state = p->state,
+        .started = time(NULL) };
+
+    rv_stats_set_owner(cycle->stats, &owner);
+}
+
+static int
+fork_one(rv_workers_t *ws, rv_cycle_t *cycle, unsigned number, int64_t now)
+{
+    child_t child = { ws, cycle, number };
+    rv_process_t *p;
+
+    if (rv_process_spawn(cycle->generation, number, run_child, &child, &p) != RV_OK)
+        return RV_ERROR;
+
+    cycle->worker[number].slot = (int) p->slot;
+    cycle->living++;
+    p->started = now;
+    set_row(p, cycle);
+    rv_log(RV_LOG_NOTICE, 0, "worker %u started, pid %ld, slot %u, generation %u", number,
+        (long) p->pid, p->slot, p->generation);
+
+    rv_mesh_open(p);
+    if (rv_loop_watch_channel(ws->loop, p->channel[0], on_message, p) != RV_OK) {
+        rv_log(RV_LOG_CRIT, ENOMEM, "watching the channel of worker %u failed", number);
+        kill(p->pid, SIGKILL);
+    }
+    return RV_OK;
+}
+
+void
+rv_workers_fill(rv_workers_t *ws, rv_cycle_t *cycle, int64_t now)
+{
+    for (unsigned i = 0; i < cycle->core->worker_processes; i++) {
+        rv_cycle_worker_t *w = &cycle->worker[i];
+
+        if (w->slot != -1 || w->due > now)
+            continue;
+        if (fork_one(ws, cycle, i, now) != RV_OK) {
+            int err = errno;
+            int64_t delay = rv_max(next_delay(w), FIRST_DELAY_MSEC);
+
+            w->due = now + delay;
+            rv_log(RV_LOG_CRIT, err, "starting worker %u failed, next try in %lld ms", i,
+                (long long) delay);
+        }
+    }
+}
+
+int64_t
+rv_workers_due(const rv_cycle_t *cycle)
+{
+    int64_t due = INT64_MAX;
+
+    for (unsigned i = 0; i < cycle->core->worker_processes; i++) {
+        if (cycle->worker[i].slot == -1)
+            due = rv_min(due, cycle->worker[i].due);
+    }
+    return due;
+}
+
+/* --- messages ------------------------------------------------------------------------- */
+
+static void
+take_message(rv_workers_t *ws, rv_process_t *p, rv_message_t *msg)
+{
+    if (msg->pid != p->pid || msg->slot != p->slot || msg->type != RV_MESH_READY)
+        rv_log(RV_LOG_ERROR, 0, "message of type %u from process %ld at slot %u refused", msg->type,
+            (long) msg->pid, p->slot);
+    else if (p->state == RV_PROCESS_STARTING) {
+        p->state = RV_PROCESS_READY;
+        ws->unstarted = 1;
+    }
+    rv_fd_close(&msg->fd);
+}
+
+static void
+receive_from(rv_workers_t *ws, rv_process_t *p)
+{
+    rv_message_t msg;
+
+    for (;;) {
+        int result = rv_channel_receive(p->channel[0], &msg);
+
+        if (result == RV_OK) {
+            take_message(ws, p, &msg);
+        } else if (result == RV_ERROR && errno == EPROTO) {
+            if (rv_channel_counts(p->channel[0])->refused == 1)
+                rv_log(RV_LOG_ERROR, 0, "malformed message from worker %u refused", p->worker);
+        } else {
+            if (result != RV_AGAIN) /* it is about to die, or dead */
+                rv_loop_unwatch_channel(p->channel[0]);
+            return;
+        }
+    }
+}
+
+void
+rv_workers_receive(rv_workers_t *ws)
+{
+    for (rv_process_t *p = rv_process_each(NULL); p != NULL; p = rv_process_each(p)) {
+        if (p->readable)
+            receive_from(ws, p);
+        p->readable = 0;
+    }
+}
+
+unsigned
+rv_workers_ready(const rv_cycle_t *cycle)
+{
+    unsigned ready = 0;
+
+    for (unsigned i = 0; i < cycle->core->worker_processes; i++) {
+        int slot = cycle->worker[i].slot;
+
+        if (slot != -1 && rv_process_at((unsigned) slot)->state == RV_PROCESS_READY)
+            ready++;
+    }
+    return ready;
+}
+
+void
+rv_workers_start(rv_workers_t *ws, const rv_cycle_t *cycle)
+{
+    ws->unstarted = 0;
+    for (rv_process_t *p = rv_process_each(NULL); p != NULL; p = rv_process_each(p)) {
+        if (p->state != RV_PROCESS_READY || p->start_sent || p->generation != cycle->generation)
+            continue;
+        if (!rv_mesh_is_open(p)) {
+            ws->unstarted = 1;
+            continue;
+        }
+        (void) rv_mesh_order(p, RV_MESH_START);
+        p->start_sent = 1;
+        set_row(p, cycle);
+    }
+}
+
+void
+rv_workers_stop(const rv_cycle_t *cycle, rv_mesh_type_t order, int64_t kill_at)
+{
+    for (rv_process_t *p = rv_process_each(NULL); p != NULL; p = rv_process_each(p)) {
+        if (p->generation != cycle->generation)
+            continue;
+        (void) rv_mesh_order(p, order);
+        p->state = RV_PROCESS_DRAINING;
+        p->kill_at = p->kill_at == 0 ? kill_at : rv_min(p->kill_at, kill_at);
+        set_row(p, cycle);
+    }
+}
+
+/* --- death --------------------------------------------------------------------------------- */
+
+int64_t
+rv_workers_kill_overdue(int64_t now)
+{
+    int64_t next = INT64_MAX;
+
+    for (rv_process_t *p = rv_process_each(NULL); p != NULL; p = rv_process_each(p)) {
+        if (p->kill_at == 0)
+            continue;
+        if (p->kill_at > now) {
+            next = rv_min(next, p->kill_at);
+            continue;
+        }
+        rv_log(RV_LOG_ERROR, 0, "worker %u (pid %ld) does not exit and is killed", p->worker,
+            (long) p->pid);
+        kill(p->pid, SIGKILL);
+        p->kill_at = 0;
+    }
+    return next;
+}
+
+void
+rv_workers_bury(rv_process_t *p, rv_cycle_t *cycle, int64_t now)
+{
+    rv_cycle_worker_t *w = &cycle->worker[p->worker];
+    int64_t lived = now - p->started;
+
+    if (rv_stats_fold(cycle->stats, p->slot) != RV_OK)
+        rv_log(RV_LOG_ALERT, errno, "adding up the counters of worker %u failed", p->worker);
+
+    rv_mesh_close(p);
+    rv_loop_unwatch_channel(p->channel[0]);
+    w->slot = -1;
+    w->due = now;
+    if (lived >= OLD_MSEC)
+        w->early_deaths = 0;
+    if (lived < YOUNG_MSEC)
+        w->due = now + next_delay(w);
+
+    rv_process_release(p);
+    cycle->living--;
+}
+
+const char *
+rv_workers_describe(int status, char text[RV_WORKERS_TEXT])
+{
+    if (WIFSIGNALED(status))
+        snprintf(text, RV_WORKERS_TEXT, "was killed by signal %d%s", WTERMSIG(status),
+            WCOREDUMP(status) ? " (core dumped)" : "");
+    else
+        snprintf(text, RV_WORKERS_TEXT, "exited with code %d", WEXITSTATUS(status));
+    return text;
+}
