@@ -1,0 +1,599 @@
+/*
+ * rv_http: the HTTP service, from a request's first byte to its answer's last.
+ *
+ * One receive, as many requests as it held, one send. serve() goes on until it
+ * needs the socket, and settle() says what for: to send what is left, to read
+ * more of a request, or to wait for the next. Nothing of a request is kept
+ * while none is in flight.
+ *
+ * The client's state is counted as nginx does: reading from the first byte,
+ * writing from the complete head to the last byte of the answer, else waiting.
+ */
+#include "rv_http.h"
+
+#include "rv_http_reply.h"
+#include "rv_http_request.h"
+#include "rv_log.h"
+#include "rv_worker.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum {
+    FLUSH_LENGTH = 16 * 1024, /* answers of pipelined requests sent at a time */
+    OUT_KEPT = 2048,          /* a larger output is given back */
+    FREE_KEPT = 64,           /* request objects */
+    LINGER_MSEC = 5 * 1000,   /* for one more read, and */
+    LINGER_TOTAL_MSEC = 30 * 1000,
+    CHUNK_OVERHEAD = 64 * 1024 /* what chunking may take beside the content */
+};
+
+/* Of this worker: timeouts, counters, request objects at rest. */
+static struct {
+    const struct timeval *keepalive, *header, *send, *linger;
+    int requests, refused;
+    rv_http_request_t *free;
+    unsigned free_count;
+} http;
+
+static const rv_stats_def_t http_stats[] = {
+    { "requests", RV_STATS_COUNTER, "Client requests." },
+    { "refused", RV_STATS_COUNTER,
+        "Requests that were malformed, too large, too slow or not supported." },
+    { NULL, 0, NULL },
+};
+
+/* --- request objects ------------------------------------------------------------- */
+
+static rv_http_request_t *
+take_request(rv_connection_t *c)
+{
+    const rv_http_conf_t *conf = c->conf;
+    rv_http_request_t *r = http.free;
+
+    if (r != NULL) {
+        http.free = r->next;
+        http.free_count--;
+    } else {
+        size_t room = conf->client_max_header_size + RV_HTTP_REQUEST_TAIL;
+
+        r = malloc(sizeof(*r) + room);
+        if (r == NULL)
+            return NULL;
+        r->room = room;
+        r->out = NULL;
+        r->out_room = 0;
+    }
+
+    char *out = r->out;
+    size_t out_room = r->out_room, room = r->room;
+    memset(r, 0, sizeof(*r));
+    r->connection = c;
+    r->conf = conf;
+    r->out = out;
+    r->out_room = out_room;
+    r->room = room;
+    r->began = rv_loop_now();
+    rv_http_parse_init(&r->parser);
+    c->data = r;
+    return r;
+}
+
+static void
+free_request(rv_http_request_t *r)
+{
+    free(r->out);
+    free(r);
+}
+
+static void
+give_back_request(rv_connection_t *c)
+{
+    rv_http_request_t *r = c->data;
+
+    c->data = NULL;
+    if (r == NULL)
+        return;
+    if (http.free_count >= FREE_KEPT) {
+        free_request(r);
+        return;
+    }
+    if (r->out_room > OUT_KEPT) {
+        free(r->out);
+        r->out = NULL;
+        r->out_room = 0;
+    }
+    r->next = http.free;
+    http.free = r;
+    http.free_count++;
+}
+
+/* --- idle connections -------------------------------------------------------------- */
+
+/* Waits for the next request: as long as configured, in a draining worker at
+ * least keepalive_min_timeout and no longer. */
+static void
+wait_for_request(rv_connection_t *c)
+{
+    const rv_http_conf_t *conf = c->conf;
+    const struct timeval *timeout = c->requests == 0 ? http.header : http.keepalive;
+    struct timeval last = { (time_t) (conf->keepalive_min_timeout / 1000),
+        (suseconds_t) (conf->keepalive_min_timeout % 1000 * 1000) };
+
+    if (rv_connections_draining(c->all)) {
+        if (conf->keepalive_min_timeout == 0) {
+            rv_connection_close(c);
+            return;
+        }
+        timeout = &last;
+    }
+    if (rv_connection_watch(c, RV_LOOP_READ, timeout) != RV_OK)
+        rv_connection_close(c);
+}
+
+/* --- receiving and sending --------------------------------------------------------- */
+
+/* RV_OK: there are more bytes. RV_AGAIN. RV_DONE: the client sends no more, or is gone. */
+static int
+receive(rv_http_request_t *r)
+{
+    ssize_t n = recv(r->connection->fd, r->in + r->filled, r->room - r->filled, 0);
+
+    if (n > 0) {
+        r->filled += (size_t) n;
+        return RV_OK;
+    }
+    if (n == -1 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR))
+        return RV_AGAIN;
+    return RV_DONE;
+}
+
+/* RV_OK: all is sent. RV_AGAIN. RV_DONE: the client is gone. */
+static int
+flush(rv_http_request_t *r)
+{
+    while (r->out_sent < r->out_length) {
+        ssize_t n = send(
+            r->connection->fd, r->out + r->out_sent, r->out_length - r->out_sent, MSG_NOSIGNAL);
+
+        if (n == -1 && errno == EINTR)
+            continue;
+        if (n == -1)
+            return errno == EAGAIN || errno == EWOULDBLOCK ? RV_AGAIN : RV_DONE;
+        r->out_sent += (size_t) n;
+    }
+    r->out_sent = r->out_length = 0;
+    return RV_OK;
+}
+
+/* --- one request ---------------------------------------------------------------------- */
+
+/* Counts the request, and the connection as writing. */
+static void
+begin_answer(rv_http_request_t *r)
+{
+    rv_connection_set_state(
+        r->connection, RV_CONNECTION_WRITING, r->counted ? -1 : http.requests, 1);
+    r->counted = 1;
+}
+
+/* Answers with an error after which the bytes that follow mean nothing. */
+static void
+refuse(rv_http_request_t *r, unsigned code)
+{
+    begin_answer(r);
+    rv_connection_set_state(r->connection, RV_CONNECTION_WRITING, http.refused, 1);
+    r->keep = 0;
+    r->closing = 1;
+    r->linger = 1;
+    rv_http_reply_status(r, code, NULL);
+}
+
+/* "Allow: GET, HEAD" and CRLF. */
+static const char *
+allow_line(unsigned methods)
+{
+    static const char *const names[] = { "GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH",
+        "TRACE", "CONNECT" };
+    static char line[128];
+    size_t length = (size_t) (stpcpy(line, "Allow: ") - line);
+
+    for (size_t i = 0; i < rv_countof(names); i++) {
+        if (!(methods >> i & 1))
+            continue;
+        if (line[length - 2] != ':')
+            length = (size_t) (stpcpy(line + length, ", ") - line);
+        length = (size_t) (stpcpy(line + length, names[i]) - line);
+    }
+    memcpy(line + length, "\r\n", 3);
+    return line;
+}
+
+static void
+answer(rv_http_request_t *r)
+{
+    const rv_http_location_t *location =
+        rv_http_conf_find(r->conf, r->parser.path, r->parser.path_length);
+    rv_addr_t client;
+
+    if (location == NULL) {
+        rv_http_reply_status(r, 404, NULL);
+        return;
+    }
+    if (location->rules != NULL) {
+        rv_connection_peer(r->connection, &client);
+        if (!rv_http_conf_allows(location, &client)) {
+            rv_http_reply_status(r, 403, NULL);
+            return;
+        }
+    }
+    if (!(location->handler->methods & r->parser.method)) {
+        rv_http_reply_status(r, 405, allow_line(location->handler->methods));
+        return;
+    }
+    location->handler->answer(r, location);
+}
+
+/* The head is complete: what comes of the connection, and is there a body? */
+static void
+begin_body(rv_http_request_t *r)
+{
+    rv_connection_t *c = r->connection;
+    const rv_http_parser_t *p = &r->parser;
+    int wanted = rv_http_parse_keep_alive(p);
+
+    begin_answer(r);
+    c->requests++;
+    r->keep = wanted && r->conf->keepalive_timeout > 0 && !rv_connections_draining(c->all)
+        && c->requests < r->conf->keepalive_requests;
+    r->linger = wanted && !r->keep;
+    r->start += p->head_length;
+    r->phase = RV_HTTP_BODY_PHASE;
+    r->body_left = p->has_length ? p->content_length : 0;
+    r->body_seen = 0;
+    rv_http_chunked_init(&r->chunked);
+
+    if (p->expect_other)
+        refuse(r, 417);
+    else if (r->body_left > r->conf->client_max_body_size)
+        refuse(r, 413);
+    else if (p->expect_continue && (p->chunked || r->body_left > 0) && r->start == r->filled)
+        rv_http_reply_continue(r);
+}
+
+/* Where the head begins; the path points into it until it is answered. */
+static size_t
+head_start(const rv_http_request_t *r)
+{
+    return r->phase == RV_HTTP_BODY_PHASE ? (size_t) (r->parser.path - r->in) : r->start;
+}
+
+/*
+ * Makes room at the end of the buffer: what is before this request's head goes;
+ * the bytes of a body that were passed over have gone already.
+ */
+static void
+compact(rv_http_request_t *r)
+{
+    size_t from = head_start(r);
+
+    if (from == 0 || r->filled + RV_HTTP_REQUEST_TAIL <= r->room)
+        return;
+
+    memmove(r->in, r->in + from, r->filled - from);
+    r->filled -= from;
+    r->start -= from;
+    if (r->parser.path != NULL)
+        r->parser.path -= from;
+    if (r->parser.query != NULL)
+        r->parser.query -= from;
+}
+
+/* Takes `used` bytes at the start of the body out of the buffer. */
+static void
+drop_body(rv_http_request_t *r, size_t used)
+{
+    memmove(r->in + r->start, r->in + r->start + used, r->filled - r->start - used);
+    r->filled -= used;
+}
+
+/* Passes over what there is of the body. RV_OK: it is complete. */
+static int
+skip_body(rv_http_request_t *r)
+{
+    size_t have = r->filled - r->start, used = 0;
+    uint64_t limit = r->conf->client_max_body_size;
+
+    if (!r->parser.chunked) {
+        used = (size_t) rv_min((uint64_t) have, r->body_left);
+        r->body_left -= used;
+        drop_body(r, used);
+        return r->body_left == 0 ? RV_OK : RV_AGAIN;
+    }
+
+    int result = rv_http_chunked_skip(&r->chunked, r->in + r->start, have, &used);
+    drop_body(r, used);
+    r->body_seen += used;
+    if (result == RV_OK || result == RV_AGAIN) {
+        if (r->chunked.total <= limit && r->body_seen <= 2 * limit + CHUNK_OVERHEAD)
+            return result;
+        result = 413;
+    }
+    refuse(r, (unsigned) result);
+    return RV_DONE;
+}
+
+/* Parses what there is of the head. RV_OK: it is complete. */
+static int
+read_head(rv_http_request_t *r)
+{
+    size_t have = r->filled - r->start;
+
+    if (have == 0)
+        return RV_AGAIN;
+
+    int result = rv_http_parse_head(&r->parser, r->in + r->start, have);
+    size_t length = result == RV_OK ? r->parser.head_length : have;
+
+    if (result >= 400) {
+        refuse(r, (unsigned) result);
+        return RV_DONE;
+    }
+    if (length > r->conf->client_max_header_size
+        || (result == RV_AGAIN && length == r->conf->client_max_header_size)) {
+        refuse(r, rv_http_parse_has_line(&r->parser) ? 431 : 414);
+        return RV_DONE;
+    }
+    if (result == RV_OK)
+        begin_body(r);
+    return result;
+}
+
+/* Is answered: on to the next one of the connection, if there is to be one. */
+static void
+next_request(rv_http_request_t *r)
+{
+    r->closing = !r->keep;
+    r->phase = RV_HTTP_HEAD_PHASE;
+    r->counted = 0;
+    r->began = rv_loop_now();
+    if (r->start == r->filled)
+        r->start = r->filled = 0;
+    rv_http_parse_init(&r->parser);
+}
+
+/* Answers all that is there in full. */
+static void
+serve(rv_http_request_t *r)
+{
+    while (!r->closing && r->out_length < FLUSH_LENGTH) {
+        if (r->phase == RV_HTTP_HEAD_PHASE && read_head(r) != RV_OK)
+            return;
+        if (r->closing || skip_body(r) != RV_OK)
+            return;
+
+        answer(r);
+        next_request(r);
+    }
+}
+
+/* --- the connection --------------------------------------------------------------------- */
+
+static void
+linger(rv_http_request_t *r)
+{
+    rv_connection_t *c = r->connection;
+
+    if (!r->linger || shutdown(c->fd, SHUT_WR) == -1) {
+        rv_connection_close(c);
+        return;
+    }
+    r->phase = RV_HTTP_LINGER_PHASE;
+    r->began = rv_loop_now();
+    if (rv_connection_watch(c, RV_LOOP_READ, http.linger) != RV_OK)
+        rv_connection_close(c);
+}
+
+static void
+read_lingering(rv_http_request_t *r)
+{
+    r->filled = 0;
+    int result = receive(r);
+
+    if (result == RV_DONE || rv_loop_now() - r->began > LINGER_TOTAL_MSEC)
+        rv_connection_close(r->connection);
+}
+
+/* What is left of the time for a head. */
+static void
+wait_for_head(rv_http_request_t *r)
+{
+    rv_connection_t *c = r->connection;
+    int64_t left = r->began + (int64_t) r->conf->client_header_timeout - rv_loop_now();
+    struct timeval tv;
+
+    left = rv_max(left, 1);
+    tv = (struct timeval){ (time_t) (left / 1000), (suseconds_t) (left % 1000 * 1000) };
+    rv_connection_set_state(c, RV_CONNECTION_READING, r->counted ? -1 : http.requests, 1);
+    r->counted = 1;
+    if (rv_connection_watch(c, RV_LOOP_READ, &tv) != RV_OK)
+        rv_connection_close(c);
+}
+
+/* Sends what there is, and says what the connection waits for next. */
+static void
+settle(rv_http_request_t *r)
+{
+    rv_connection_t *c = r->connection;
+    int sent = flush(r);
+
+    if (sent == RV_DONE) {
+        rv_connection_close(c);
+    } else if (sent == RV_AGAIN) {
+        if (rv_connection_watch(c, RV_LOOP_WRITE, http.send) != RV_OK)
+            rv_connection_close(c);
+    } else if (r->closing) {
+        linger(r);
+    } else if (r->phase == RV_HTTP_BODY_PHASE) {
+        if (rv_connection_watch(c, RV_LOOP_READ, http.header) != RV_OK)
+            rv_connection_close(c);
+    } else if (r->start < r->filled) {
+        wait_for_head(r);
+    } else {
+        give_back_request(c);
+        rv_connection_set_state(c, RV_CONNECTION_WAITING, -1, 0);
+        wait_for_request(c);
+    }
+}
+
+/* Serves and sends, until the socket or the client is to be waited for. */
+static void
+go_on(rv_http_request_t *r)
+{
+    for (;;) {
+        serve(r);
+        if (r->out_length < FLUSH_LENGTH || r->closing || flush(r) != RV_OK)
+            break;
+    }
+    settle(r);
+}
+
+static void
+on_readable(rv_connection_t *c)
+{
+    rv_http_request_t *r = c->data;
+
+    if (r == NULL)
+        r = take_request(c);
+    if (r == NULL) {
+        rv_connection_close(c);
+        return;
+    }
+    if (r->phase == RV_HTTP_LINGER_PHASE) {
+        read_lingering(r);
+        return;
+    }
+
+    compact(r);
+    int result = receive(r);
+    if (result == RV_OK) {
+        go_on(r);
+    } else if (result == RV_DONE) {
+        rv_connection_close(c);
+    } else if (r->filled == 0) {
+        give_back_request(c);
+    }
+}
+
+static void
+on_timeout(rv_connection_t *c)
+{
+    rv_http_request_t *r = c->data;
+    int reading = r != NULL && r->phase != RV_HTTP_LINGER_PHASE && r->out_length == 0;
+
+    if (!reading) {
+        rv_connection_close(c);
+        return;
+    }
+    refuse(r, 408);
+    settle(r);
+}
+
+static void
+http_ready(rv_connection_t *c, short what)
+{
+    if (what & EV_TIMEOUT)
+        on_timeout(c);
+    else if (what & RV_LOOP_READ)
+        on_readable(c);
+    else
+        go_on(c->data);
+}
+
+static void
+http_open(rv_connection_t *c)
+{
+    wait_for_request(c);
+}
+
+/* A connection that has been silent for long enough since it was opened goes
+ * at once; one that may be about to ask gets its time. */
+static void
+http_drain(rv_connection_t *c)
+{
+    const rv_http_conf_t *conf = c->conf;
+    int64_t age = rv_loop_now() - c->opened;
+
+    if (c->data != NULL)
+        return;
+    if (c->requests == 0 && age >= (int64_t) conf->keepalive_min_timeout)
+        rv_connection_close(c);
+    else
+        wait_for_request(c);
+}
+
+static const rv_service_t service = {
+    .name = "http",
+    .open = http_open,
+    .ready = http_ready,
+    .drain = http_drain,
+    .close = give_back_request,
+};
+
+/* --- the module ------------------------------------------------------------------------------ */
+
+static int
+configure(rv_cycle_t *cycle, rv_conf_t *cf)
+{
+    rv_http_conf_t *conf = rv_conf_get(cf, "http", NULL);
+
+    if (rv_http_conf_collect(cf, conf) != RV_OK)
+        return RV_ERROR;
+
+    for (const rv_http_listen_t *l = conf->listens; l != NULL; l = l->next) {
+        if (rv_cycle_listen(cycle, cf, &l->listener, &service, conf) != RV_OK)
+            return RV_ERROR;
+    }
+    return RV_OK;
+}
+
+static int
+init_worker(rv_worker_t *w)
+{
+    const rv_http_conf_t *conf = rv_conf_get(w->cycle->conf, "http", NULL);
+
+    http.keepalive = rv_connections_timeout(w->connections, conf->keepalive_timeout);
+    http.header = rv_connections_timeout(w->connections, conf->client_header_timeout);
+    http.send = rv_connections_timeout(w->connections, conf->send_timeout);
+    http.linger = rv_connections_timeout(w->connections, LINGER_MSEC);
+    http.requests = rv_stats_find(w->stats, "http", "requests");
+    http.refused = rv_stats_find(w->stats, "http", "refused");
+
+    if (http.keepalive == NULL || http.header == NULL || http.send == NULL || http.linger == NULL
+        || http.requests < 0 || http.refused < 0)
+        return RV_ERROR;
+    return RV_OK;
+}
+
+static void
+exit_worker(rv_worker_t *w)
+{
+    (void) w;
+    while (http.free != NULL) {
+        rv_http_request_t *r = http.free;
+        http.free = r->next;
+        free_request(r);
+    }
+}
+
+const rv_module_t rv_http_module = {
+    .name = "http",
+    .sections = rv_http_conf_sections,
+    .stats = http_stats,
+    .configure = configure,
+    .init_worker = init_worker,
+    .exit_worker = exit_worker,
+};

@@ -1,0 +1,50 @@
+/*
+ * rv_http_request: one request while it is in flight.
+ *
+ * Exists from a request's first byte to its answer's last; an idle connection
+ * has none.
+ */
+#ifndef RV_HTTP_REQUEST_H
+#define RV_HTTP_REQUEST_H
+
+#include "rv_connection.h"
+#include "rv_http_conf.h"
+#include "rv_http_parse.h"
+
+typedef enum {
+    RV_HTTP_HEAD_PHASE = 0, /* the head is being read */
+    RV_HTTP_BODY_PHASE,     /* the body is being passed over */
+    RV_HTTP_LINGER_PHASE    /* answered; what the client still sends is thrown away */
+} rv_http_phase_t;
+
+/* Room behind the largest head, for bytes of the body. */
+#define RV_HTTP_REQUEST_TAIL 1024
+
+struct rv_http_request_s {
+    rv_connection_t *connection;
+    const rv_http_conf_t *conf;
+    rv_http_request_t *next; /* of the free ones */
+
+    rv_http_phase_t phase;
+    rv_http_parser_t parser;
+    rv_http_chunked_t chunked;
+    uint64_t body_left;   /* bytes of a body of known length */
+    uint64_t body_seen;   /* bytes of a chunked one, all that it takes */
+    int64_t began;        /* ms: its first byte */
+    unsigned counted : 1; /* as a request */
+    unsigned keep : 1;    /* the connection, after this answer */
+    unsigned linger : 1;  /* before closing: the client may still be sending */
+    unsigned closing : 1; /* no request after what is in `out` */
+
+    char *out; /* answers not yet sent */
+    size_t out_room;
+    size_t out_length;
+    size_t out_sent;
+
+    size_t start;  /* of this request in `in` */
+    size_t filled; /* of `in` */
+    size_t room;   /* in `in` */
+    char in[];
+};
+
+#endif
