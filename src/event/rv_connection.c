@@ -327,6 +327,8 @@ rv_connection_watch(rv_connection_t *c, short what, const struct timeval *timeou
         event_assign(
             &c->event, rv_loop_base(c->all->loop), c->fd, (short) (what | EV_PERSIST), on_ready, c);
     }
+    if (timeout == NULL)
+        event_remove_timer(&c->event);
     return event_add(&c->event, timeout) == 0 ? RV_OK : RV_ERROR;
 }
 

@@ -23,7 +23,7 @@ extern char **environ;
 
 static char *title;
 static size_t title_room;
-static char **old_environ; /* kept reachable: it is never freed */
+static char **moved_environ __attribute__((used)); /* kept: libc may hold pointers into it */
 
 int
 rv_daemon_to_null(int fd)
@@ -191,7 +191,7 @@ rv_daemon_title_init(int argc, char **argv)
     for (int i = 0; i < argc; i++)
         argv[i] = args[i];
     free(args);
-    old_environ = environ = env;
+    moved_environ = environ = env;
     title = begin;
     title_room = (size_t) (end - begin);
     return RV_OK;

@@ -49,13 +49,10 @@ set_worker_processes(rv_conf_t *cf, const rv_directive_t *d, const char *value, 
 static int
 set_limit(rv_conf_t *cf, const rv_directive_t *d, const char *value, void *field)
 {
-    size_t bytes;
+    rv_core_limit_t *limit = field;
 
-    if (rv_parse_size(value, &bytes) != RV_OK || bytes > INT64_MAX)
-        return rv_conf_set_invalid(cf, d, value);
-
-    *(int64_t *) field = (int64_t) bytes;
-    return RV_OK;
+    limit->is_set = 1;
+    return rv_conf_set_size(cf, d, value, &limit->value);
 }
 
 /* "TARGET [LEVEL]" */
@@ -169,20 +166,12 @@ static const rv_directive_t zone_directives[] = {
     { .name = NULL },
 };
 
-/* What was not set stays zero: here zero is a value. */
-static void
-zero_means_unset(rv_core_conf_t *core)
-{
-    core->worker_rlimit_nofile = core->worker_rlimit_nofile == 0 ? -1 : core->worker_rlimit_nofile;
-}
-
 static int
 finish_main(rv_conf_t *cf, const char *argument, void *conf)
 {
     rv_core_conf_t *core = conf;
 
     (void) argument;
-    zero_means_unset(core);
     if (core->user.is_set && geteuid() != 0)
         rv_conf_warn(cf, "the \"user\" directive has no effect: not started as root");
     return RV_OK;

@@ -22,6 +22,11 @@ typedef struct rv_core_env_s {
 } rv_core_env_t;
 
 typedef struct {
+    int is_set; /* otherwise it stays as it is */
+    size_t value;
+} rv_core_limit_t;
+
+typedef struct {
     int daemon;
     int master_process;
     struct {
@@ -29,8 +34,8 @@ typedef struct {
         int is_set; /* by the operator */
     } user;
     uint64_t worker_processes;
-    int64_t worker_rlimit_nofile; /* -1: as it is */
-    int64_t worker_rlimit_core;   /* bytes, -1: as it is */
+    rv_core_limit_t worker_rlimit_nofile;
+    rv_core_limit_t worker_rlimit_core; /* bytes */
     int64_t worker_priority;
     uint64_t worker_shutdown_timeout; /* ms */
     uint64_t worker_startup_timeout;  /* ms */

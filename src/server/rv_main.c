@@ -232,7 +232,7 @@ open_early_log(const char *target)
 int
 main(int argc, char **argv)
 {
-    rv_options_t o;
+    static rv_options_t o; /* its texts live as long as the process */
 
     rv_log_terminal(RV_LOG_WARN);
     if (rv_daemon_title_init(argc, argv) != RV_OK) { /* moves argv: before all else */

@@ -49,14 +49,14 @@ on_liveness(int fd, short what, void *data)
 /* --- becoming a worker ---------------------------------------------------------------- */
 
 static int
-set_limit(int resource, int64_t value, const char *name)
+set_limit(int resource, const rv_core_limit_t *wanted, const char *name)
 {
-    struct rlimit limit = { (rlim_t) value, (rlim_t) value };
+    struct rlimit limit = { wanted->value, wanted->value };
 
-    if (value == -1 || setrlimit(resource, &limit) == 0)
+    if (!wanted->is_set || setrlimit(resource, &limit) == 0)
         return RV_OK;
 
-    rv_log(RV_LOG_ALERT, errno, "setting %s to %lld failed", name, (long long) value);
+    rv_log(RV_LOG_EMERG, errno, "setting %s to %zu failed", name, wanted->value);
     return RV_ERROR;
 }
 
@@ -69,8 +69,8 @@ set_rights(const rv_core_conf_t *core)
         rv_log(RV_LOG_ERROR, errno, "setting worker_priority to %lld failed",
             (long long) core->worker_priority);
 
-    if (set_limit(RLIMIT_NOFILE, core->worker_rlimit_nofile, "worker_rlimit_nofile") != RV_OK
-        || set_limit(RLIMIT_CORE, core->worker_rlimit_core, "worker_rlimit_core") != RV_OK)
+    if (set_limit(RLIMIT_NOFILE, &core->worker_rlimit_nofile, "worker_rlimit_nofile") != RV_OK
+        || set_limit(RLIMIT_CORE, &core->worker_rlimit_core, "worker_rlimit_core") != RV_OK)
         return RV_ERROR;
 
     if (geteuid() == 0 && rv_daemon_become(&core->user.user) != RV_OK) {
@@ -116,10 +116,15 @@ close_listeners(rv_worker_t *w)
         rv_fd_close(&w->listening[i]);
 }
 
+/* The channels, and the pipe that ends with the master. */
 static int
-watch_channels(rv_worker_t *w)
+watch_others(rv_worker_t *w)
 {
     rv_process_t *self = rv_process_self();
+
+    w->alive = rv_loop_watch(w->loop, w->liveness, RV_LOOP_READ, on_liveness, w);
+    if (w->alive == NULL)
+        return RV_ERROR;
 
     if (rv_loop_watch_channel(w->loop, self->channel[1], on_message, w) != RV_OK)
         return RV_ERROR;
@@ -157,8 +162,8 @@ init(rv_worker_t *w)
 
     w->connections =
         rv_connections_create(w->loop, w->stats, (unsigned) cycle->events->worker_connections);
-    if (w->connections == NULL
-        || rv_loop_watch(w->loop, rv_signal_fd(), RV_LOOP_READ, on_signal, w) == NULL)
+    w->signals = rv_loop_watch(w->loop, rv_signal_fd(), RV_LOOP_READ, on_signal, w);
+    if (w->connections == NULL || w->signals == NULL)
         return RV_ERROR;
 
     return init_modules(w);
@@ -171,7 +176,7 @@ start(rv_worker_t *w)
 {
     size_t i = 0;
 
-    if (w->started)
+    if (w->started || w->draining)
         return;
     w->started = 1;
     for (rv_cycle_listener_t *l = w->cycle->listeners; l != NULL; l = l->next, i++) {
@@ -203,6 +208,16 @@ drain(rv_worker_t *w, const char *why)
     }
     close_listeners(w);
     rv_connections_drain(w->connections);
+}
+
+/* The end of the liveness pipe stays readable: once is enough. */
+static void
+drain_orphaned(rv_worker_t *w)
+{
+    w->orphaned = 0;
+    rv_loop_unwatch(w->alive);
+    w->alive = NULL;
+    drain(w, "the master process is gone");
 }
 
 static void
@@ -369,7 +384,7 @@ loop(rv_worker_t *w, int alone)
         if (w->readable)
             receive(w);
         if (w->orphaned)
-            drain(w, "the master process is gone");
+            drain_orphaned(w);
         if (w->draining && drained(w))
             w->done = 1;
     }
@@ -387,6 +402,17 @@ finish(rv_worker_t *w)
         rv_connections_destroy(w->connections);
     close_listeners(w);
     free(w->listening);
+
+    for (rv_process_t *p = rv_process_each(NULL); p != NULL; p = rv_process_each(p)) {
+        rv_loop_unwatch_channel(p->channel[0]);
+        rv_loop_unwatch_channel(p->channel[1]);
+        rv_process_release(p);
+    }
+    rv_loop_unwatch(w->alive);
+    rv_loop_unwatch(w->signals);
+    if (w->loop != NULL)
+        rv_loop_destroy(w->loop);
+    rv_fd_close(&w->liveness);
 }
 
 int
@@ -399,8 +425,7 @@ rv_worker_run(rv_cycle_t *cycle, unsigned number, int liveness)
     rv_log_use(&cycle->log);
     rv_stats_own(cycle->stats, rv_process_self()->slot);
 
-    if (set_rights(cycle->core) != RV_OK || init(&w) != RV_OK || watch_channels(&w) != RV_OK
-        || rv_loop_watch(w.loop, liveness, RV_LOOP_READ, on_liveness, &w) == NULL) {
+    if (set_rights(cycle->core) != RV_OK || init(&w) != RV_OK || watch_others(&w) != RV_OK) {
         rv_log(RV_LOG_ERROR, errno, "worker %u could not be initialised", number);
     } else if (rv_mesh_ready() == RV_OK) {
         rv_signal_unblock();

@@ -18,8 +18,10 @@ struct rv_worker_s {
     int *listening;  /* the cycle's listeners in order; -1: accepting, or closed */
     size_t listeners;
 
-    int liveness;  /* readable when the master is dead; -1: there is none */
-    int signalled; /* noted by callbacks, acted on between steps */
+    rv_loop_watch_t *signals;
+    rv_loop_watch_t *alive; /* of liveness; NULL once the master is dead */
+    int liveness;           /* readable when the master is dead; -1: there is none */
+    int signalled;          /* noted by callbacks, acted on between steps */
     int readable;
     int orphaned;
     int started;
