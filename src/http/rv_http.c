@@ -17,7 +17,6 @@
 #include "rv_worker.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -31,12 +30,10 @@ enum {
     CHUNK_OVERHEAD = 64 * 1024 /* what chunking may take beside the content */
 };
 
-/* Of this worker: timeouts, counters, request objects at rest. */
+/* Of this worker: timeouts and counters. */
 static struct {
     const struct timeval *keepalive, *header, *send, *linger;
     int requests, refused;
-    rv_http_request_t *free;
-    unsigned free_count;
 } http;
 
 static const rv_stats_def_t http_stats[] = {
@@ -45,71 +42,6 @@ static const rv_stats_def_t http_stats[] = {
         "Requests that were malformed, too large, too slow or not supported." },
     { NULL, 0, NULL },
 };
-
-/* --- request objects ------------------------------------------------------------- */
-
-static rv_http_request_t *
-take_request(rv_connection_t *c)
-{
-    const rv_http_conf_t *conf = c->conf;
-    rv_http_request_t *r = http.free;
-
-    if (r != NULL) {
-        http.free = r->next;
-        http.free_count--;
-    } else {
-        size_t room = conf->client_max_header_size + RV_HTTP_REQUEST_TAIL;
-
-        r = malloc(sizeof(*r) + room);
-        if (r == NULL)
-            return NULL;
-        r->room = room;
-        r->out = NULL;
-        r->out_room = 0;
-    }
-
-    char *out = r->out;
-    size_t out_room = r->out_room, room = r->room;
-    memset(r, 0, sizeof(*r));
-    r->connection = c;
-    r->conf = conf;
-    r->out = out;
-    r->out_room = out_room;
-    r->room = room;
-    r->began = rv_loop_now();
-    rv_http_parse_init(&r->parser);
-    c->data = r;
-    return r;
-}
-
-static void
-free_request(rv_http_request_t *r)
-{
-    free(r->out);
-    free(r);
-}
-
-static void
-give_back_request(rv_connection_t *c)
-{
-    rv_http_request_t *r = c->data;
-
-    c->data = NULL;
-    if (r == NULL)
-        return;
-    if (http.free_count >= FREE_KEPT) {
-        free_request(r);
-        return;
-    }
-    if (r->out_room > OUT_KEPT) {
-        free(r->out);
-        r->out = NULL;
-        r->out_room = 0;
-    }
-    r->next = http.free;
-    http.free = r;
-    http.free_count++;
-}
 
 /* --- idle connections -------------------------------------------------------------- */
 
@@ -132,41 +64,6 @@ wait_for_request(rv_connection_t *c)
     }
     if (rv_connection_watch(c, RV_LOOP_READ, timeout) != RV_OK)
         rv_connection_close(c);
-}
-
-/* --- receiving and sending --------------------------------------------------------- */
-
-/* RV_OK: there are more bytes. RV_AGAIN. RV_DONE: the client sends no more, or is gone. */
-static int
-receive(rv_http_request_t *r)
-{
-    ssize_t n = recv(r->connection->fd, r->in + r->filled, r->room - r->filled, 0);
-
-    if (n > 0) {
-        r->filled += (size_t) n;
-        return RV_OK;
-    }
-    if (n == -1 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR))
-        return RV_AGAIN;
-    return RV_DONE;
-}
-
-/* RV_OK: all is sent. RV_AGAIN. RV_DONE: the client is gone. */
-static int
-flush(rv_http_request_t *r)
-{
-    while (r->out_sent < r->out_length) {
-        ssize_t n = send(
-            r->connection->fd, r->out + r->out_sent, r->out_length - r->out_sent, MSG_NOSIGNAL);
-
-        if (n == -1 && errno == EINTR)
-            continue;
-        if (n == -1)
-            return errno == EAGAIN || errno == EWOULDBLOCK ? RV_AGAIN : RV_DONE;
-        r->out_sent += (size_t) n;
-    }
-    r->out_sent = r->out_length = 0;
-    return RV_OK;
 }
 
 /* --- one request ---------------------------------------------------------------------- */
@@ -250,11 +147,7 @@ begin_body(rv_http_request_t *r)
     r->keep = wanted && r->conf->keepalive_timeout > 0 && !rv_connections_draining(c->all)
         && c->requests < r->conf->keepalive_requests;
     r->linger = wanted && !r->keep;
-    r->start += p->head_length;
-    r->phase = RV_HTTP_BODY_PHASE;
-    r->body_left = p->has_length ? p->content_length : 0;
-    r->body_seen = 0;
-    rv_http_chunked_init(&r->chunked);
+    rv_http_request_begin_body(r);
 
     if (p->expect_other)
         refuse(r, 417);
@@ -264,105 +157,23 @@ begin_body(rv_http_request_t *r)
         rv_http_reply_continue(r);
 }
 
-/* Where the head begins; the path points into it until it is answered. */
-static size_t
-head_start(const rv_http_request_t *r)
-{
-    return r->phase == RV_HTTP_BODY_PHASE ? (size_t) (r->parser.path - r->in) : r->start;
-}
-
-/*
- * Makes room at the end of the buffer: what is before this request's head goes;
- * the bytes of a body that were passed over have gone already.
- */
-static void
-compact(rv_http_request_t *r)
-{
-    size_t from = head_start(r);
-
-    if (from == 0 || r->filled + RV_HTTP_REQUEST_TAIL <= r->room)
-        return;
-
-    memmove(r->in, r->in + from, r->filled - from);
-    r->filled -= from;
-    r->start -= from;
-    if (r->parser.path != NULL)
-        r->parser.path -= from;
-    if (r->parser.query != NULL)
-        r->parser.query -= from;
-}
-
-/* Takes `used` bytes at the start of the body out of the buffer. */
-static void
-drop_body(rv_http_request_t *r, size_t used)
-{
-    memmove(r->in + r->start, r->in + r->start + used, r->filled - r->start - used);
-    r->filled -= used;
-}
-
-/* Passes over what there is of the body. RV_OK: it is complete. */
+/* The head and the body, as far as they are there. RV_OK: both are complete. */
 static int
-skip_body(rv_http_request_t *r)
+read_request(rv_http_request_t *r)
 {
-    size_t have = r->filled - r->start, used = 0;
-    uint64_t limit = r->conf->client_max_body_size;
+    int result = RV_OK;
 
-    if (!r->parser.chunked) {
-        used = (size_t) rv_min((uint64_t) have, r->body_left);
-        r->body_left -= used;
-        drop_body(r, used);
-        return r->body_left == 0 ? RV_OK : RV_AGAIN;
+    if (r->phase == RV_HTTP_HEAD_PHASE) {
+        result = rv_http_request_head(r);
+        if (result == RV_OK)
+            begin_body(r);
     }
+    if (result == RV_OK && !r->closing)
+        result = rv_http_request_body(r);
 
-    int result = rv_http_chunked_skip(&r->chunked, r->in + r->start, have, &used);
-    drop_body(r, used);
-    r->body_seen += used;
-    if (result == RV_OK || result == RV_AGAIN) {
-        if (r->chunked.total <= limit && r->body_seen <= 2 * limit + CHUNK_OVERHEAD)
-            return result;
-        result = 413;
-    }
-    refuse(r, (unsigned) result);
-    return RV_DONE;
-}
-
-/* Parses what there is of the head. RV_OK: it is complete. */
-static int
-read_head(rv_http_request_t *r)
-{
-    size_t have = r->filled - r->start;
-
-    if (have == 0)
-        return RV_AGAIN;
-
-    int result = rv_http_parse_head(&r->parser, r->in + r->start, have);
-    size_t length = result == RV_OK ? r->parser.head_length : have;
-
-    if (result >= 400) {
+    if (result >= 400)
         refuse(r, (unsigned) result);
-        return RV_DONE;
-    }
-    if (length > r->conf->client_max_header_size
-        || (result == RV_AGAIN && length == r->conf->client_max_header_size)) {
-        refuse(r, rv_http_parse_has_line(&r->parser) ? 431 : 414);
-        return RV_DONE;
-    }
-    if (result == RV_OK)
-        begin_body(r);
-    return result;
-}
-
-/* Is answered: on to the next one of the connection, if there is to be one. */
-static void
-next_request(rv_http_request_t *r)
-{
-    r->closing = !r->keep;
-    r->phase = RV_HTTP_HEAD_PHASE;
-    r->counted = 0;
-    r->began = rv_loop_now();
-    if (r->start == r->filled)
-        r->start = r->filled = 0;
-    rv_http_parse_init(&r->parser);
+    return r->closing ? RV_DONE : result;
 }
 
 /* Answers all that is there in full. */
@@ -370,13 +181,12 @@ static void
 serve(rv_http_request_t *r)
 {
     while (!r->closing && r->out_length < FLUSH_LENGTH) {
-        if (r->phase == RV_HTTP_HEAD_PHASE && read_head(r) != RV_OK)
-            return;
-        if (r->closing || skip_body(r) != RV_OK)
+        if (read_request(r) != RV_OK)
             return;
 
         answer(r);
-        next_request(r);
+        r->closing = !r->keep;
+        rv_http_request_next(r);
     }
 }
 
@@ -400,8 +210,8 @@ linger(rv_http_request_t *r)
 static void
 read_lingering(rv_http_request_t *r)
 {
-    r->filled = 0;
-    int result = receive(r);
+    r->start = r->filled = 0;
+    int result = rv_http_request_receive(r);
 
     if (result == RV_DONE || rv_loop_now() - r->began > LINGER_TOTAL_MSEC)
         rv_connection_close(r->connection);
@@ -428,7 +238,7 @@ static void
 settle(rv_http_request_t *r)
 {
     rv_connection_t *c = r->connection;
-    int sent = flush(r);
+    int sent = rv_http_request_flush(r);
 
     if (sent == RV_DONE) {
         rv_connection_close(c);
@@ -443,7 +253,7 @@ settle(rv_http_request_t *r)
     } else if (r->start < r->filled) {
         wait_for_head(r);
     } else {
-        give_back_request(c);
+        rv_http_request_release(c);
         rv_connection_set_state(c, RV_CONNECTION_WAITING, -1, 0);
         wait_for_request(c);
     }
@@ -455,7 +265,7 @@ go_on(rv_http_request_t *r)
 {
     for (;;) {
         serve(r);
-        if (r->out_length < FLUSH_LENGTH || r->closing || flush(r) != RV_OK)
+        if (r->out_length < FLUSH_LENGTH || r->closing || rv_http_request_flush(r) != RV_OK)
             break;
     }
     settle(r);
@@ -467,7 +277,7 @@ on_readable(rv_connection_t *c)
     rv_http_request_t *r = c->data;
 
     if (r == NULL)
-        r = take_request(c);
+        r = rv_http_request_take(c);
     if (r == NULL) {
         rv_connection_close(c);
         return;
@@ -477,14 +287,13 @@ on_readable(rv_connection_t *c)
         return;
     }
 
-    compact(r);
-    int result = receive(r);
+    int result = rv_http_request_receive(r);
     if (result == RV_OK) {
         go_on(r);
     } else if (result == RV_DONE) {
         rv_connection_close(c);
     } else if (r->filled == 0) {
-        give_back_request(c);
+        rv_http_request_release(c);
     }
 }
 
@@ -540,7 +349,7 @@ static const rv_service_t service = {
     .open = http_open,
     .ready = http_ready,
     .drain = http_drain,
-    .close = give_back_request,
+    .close = rv_http_request_release,
 };
 
 /* --- the module ------------------------------------------------------------------------------ */
@@ -582,11 +391,7 @@ static void
 exit_worker(rv_worker_t *w)
 {
     (void) w;
-    while (http.free != NULL) {
-        rv_http_request_t *r = http.free;
-        http.free = r->next;
-        free_request(r);
-    }
+    rv_http_request_free_all();
 }
 
 const rv_module_t rv_http_module = {

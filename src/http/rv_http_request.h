@@ -47,4 +47,32 @@ struct rv_http_request_s {
     char in[];
 };
 
+/* A request for this connection, which gets it as c->data; NULL: no memory. */
+rv_http_request_t *rv_http_request_take(rv_connection_t *c);
+
+/* Gives back the connection's request, if it has one. */
+void rv_http_request_release(rv_connection_t *c);
+
+/* Frees what is kept for the requests to come. */
+void rv_http_request_free_all(void);
+
+/* Receives once. RV_OK: there are more bytes. RV_AGAIN. RV_DONE: the client
+ * sends no more, or is gone. */
+int rv_http_request_receive(rv_http_request_t *r);
+
+/* Sends what is in `out`. RV_OK: all of it. RV_AGAIN. RV_DONE: the client is gone. */
+int rv_http_request_flush(rv_http_request_t *r);
+
+/* Parses what there is of the head. RV_OK: it is complete; RV_AGAIN; or the
+ * status to answer before closing. */
+int rv_http_request_head(rv_http_request_t *r);
+
+/* Begins the body, behind a complete head; then passes over what there is of
+ * it. RV_OK: it is complete; RV_AGAIN; or the status to answer before closing. */
+void rv_http_request_begin_body(rv_http_request_t *r);
+int rv_http_request_body(rv_http_request_t *r);
+
+/* On to the next request of the connection, part of which may be there. */
+void rv_http_request_next(rv_http_request_t *r);
+
 #endif

@@ -1,0 +1,233 @@
+/*
+ * rv_http_request: one request while it is in flight.
+ *
+ * The buffer `in` holds, from `start`, the request at hand and what was
+ * pipelined behind it. The bytes of a head stay until it is answered, since
+ * the path points into them; those of a body are dropped as they are passed
+ * over, so there is always room behind the largest head. The one global is the
+ * list of request objects at rest.
+ */
+#include "rv_http_request.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+enum {
+    OUT_KEPT = 2048,           /* a larger output is given back */
+    FREE_KEPT = 64,            /* objects at rest */
+    CHUNK_OVERHEAD = 64 * 1024 /* what chunking may take beside the content */
+};
+
+static rv_http_request_t *unused;
+static unsigned unused_count;
+
+rv_http_request_t *
+rv_http_request_take(rv_connection_t *c)
+{
+    const rv_http_conf_t *conf = c->conf;
+    rv_http_request_t *r = unused;
+
+    if (r != NULL) {
+        unused = r->next;
+        unused_count--;
+    } else {
+        size_t room = conf->client_max_header_size + RV_HTTP_REQUEST_TAIL;
+
+        r = malloc(sizeof(*r) + room);
+        if (r == NULL)
+            return NULL;
+        r->room = room;
+        r->out = NULL;
+        r->out_room = 0;
+    }
+
+    char *out = r->out;
+    size_t out_room = r->out_room, room = r->room;
+    memset(r, 0, sizeof(*r));
+    r->connection = c;
+    r->conf = conf;
+    r->out = out;
+    r->out_room = out_room;
+    r->room = room;
+    r->began = rv_loop_now();
+    rv_http_parse_init(&r->parser);
+    c->data = r;
+    return r;
+}
+
+static void
+free_request(rv_http_request_t *r)
+{
+    free(r->out);
+    free(r);
+}
+
+void
+rv_http_request_release(rv_connection_t *c)
+{
+    rv_http_request_t *r = c->data;
+
+    c->data = NULL;
+    if (r == NULL)
+        return;
+    if (unused_count >= FREE_KEPT) {
+        free_request(r);
+        return;
+    }
+    if (r->out_room > OUT_KEPT) {
+        free(r->out);
+        r->out = NULL;
+        r->out_room = 0;
+    }
+    r->next = unused;
+    unused = r;
+    unused_count++;
+}
+
+void
+rv_http_request_free_all(void)
+{
+    while (unused != NULL) {
+        rv_http_request_t *r = unused;
+
+        unused = r->next;
+        free_request(r);
+    }
+    unused_count = 0;
+}
+
+/* Where the head begins; the path points into it until it is answered. */
+static size_t
+head_start(const rv_http_request_t *r)
+{
+    return r->phase == RV_HTTP_BODY_PHASE ? (size_t) (r->parser.path - r->in) : r->start;
+}
+
+/*
+ * Makes room at the end of the buffer: what is before this request's head goes;
+ * the bytes of a body that were passed over have gone already.
+ */
+static void
+compact(rv_http_request_t *r)
+{
+    size_t from = head_start(r);
+
+    if (from == 0 || r->filled + RV_HTTP_REQUEST_TAIL <= r->room)
+        return;
+
+    memmove(r->in, r->in + from, r->filled - from);
+    r->filled -= from;
+    r->start -= from;
+    if (r->parser.path != NULL)
+        r->parser.path -= from;
+    if (r->parser.query != NULL)
+        r->parser.query -= from;
+}
+
+int
+rv_http_request_receive(rv_http_request_t *r)
+{
+    compact(r);
+
+    ssize_t n = recv(r->connection->fd, r->in + r->filled, r->room - r->filled, 0);
+
+    if (n > 0) {
+        r->filled += (size_t) n;
+        return RV_OK;
+    }
+    if (n == -1 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR))
+        return RV_AGAIN;
+    return RV_DONE;
+}
+
+int
+rv_http_request_flush(rv_http_request_t *r)
+{
+    while (r->out_sent < r->out_length) {
+        ssize_t n = send(
+            r->connection->fd, r->out + r->out_sent, r->out_length - r->out_sent, MSG_NOSIGNAL);
+
+        if (n == -1 && errno == EINTR)
+            continue;
+        if (n == -1)
+            return errno == EAGAIN || errno == EWOULDBLOCK ? RV_AGAIN : RV_DONE;
+        r->out_sent += (size_t) n;
+    }
+    r->out_sent = r->out_length = 0;
+    return RV_OK;
+}
+
+int
+rv_http_request_head(rv_http_request_t *r)
+{
+    size_t have = r->filled - r->start;
+
+    if (have == 0)
+        return RV_AGAIN;
+
+    int result = rv_http_parse_head(&r->parser, r->in + r->start, have);
+    size_t length = result == RV_OK ? r->parser.head_length : have;
+
+    if (result >= 400)
+        return result;
+    if (length > r->conf->client_max_header_size
+        || (result == RV_AGAIN && length == r->conf->client_max_header_size))
+        return rv_http_parse_has_line(&r->parser) ? 431 : 414;
+
+    return result;
+}
+
+/* Takes `used` bytes at the start of the body out of the buffer. */
+static void
+drop_body(rv_http_request_t *r, size_t used)
+{
+    memmove(r->in + r->start, r->in + r->start + used, r->filled - r->start - used);
+    r->filled -= used;
+}
+
+void
+rv_http_request_begin_body(rv_http_request_t *r)
+{
+    r->start += r->parser.head_length;
+    r->phase = RV_HTTP_BODY_PHASE;
+    r->body_left = r->parser.has_length ? r->parser.content_length : 0;
+    r->body_seen = 0;
+    rv_http_chunked_init(&r->chunked);
+}
+
+int
+rv_http_request_body(rv_http_request_t *r)
+{
+    size_t have = r->filled - r->start, used = 0;
+    uint64_t limit = r->conf->client_max_body_size;
+
+    if (!r->parser.chunked) {
+        used = (size_t) rv_min((uint64_t) have, r->body_left);
+        r->body_left -= used;
+        drop_body(r, used);
+        return r->body_left == 0 ? RV_OK : RV_AGAIN;
+    }
+
+    int result = rv_http_chunked_skip(&r->chunked, r->in + r->start, have, &used);
+    drop_body(r, used);
+    r->body_seen += used;
+    if (result == RV_OK || result == RV_AGAIN) {
+        if (r->chunked.total <= limit && r->body_seen <= 2 * limit + CHUNK_OVERHEAD)
+            return result;
+        return 413;
+    }
+    return result;
+}
+
+void
+rv_http_request_next(rv_http_request_t *r)
+{
+    r->phase = RV_HTTP_HEAD_PHASE;
+    r->counted = 0;
+    r->began = rv_loop_now();
+    if (r->start == r->filled)
+        r->start = r->filled = 0;
+    rv_http_parse_init(&r->parser);
+}
