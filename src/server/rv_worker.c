@@ -169,6 +169,15 @@ init(rv_worker_t *w)
     return init_modules(w);
 }
 
+/* The terminal was for what could go wrong until now. */
+static void
+leave_terminal(const rv_core_conf_t *core)
+{
+    rv_log_terminal(RV_LOG_NONE);
+    if (core->daemon && !rv_log_uses_stderr())
+        (void) rv_daemon_to_null(STDERR_FILENO);
+}
+
 /* --- orders ------------------------------------------------------------------------------ */
 
 static void
@@ -179,6 +188,7 @@ start(rv_worker_t *w)
     if (w->started || w->draining)
         return;
     w->started = 1;
+    leave_terminal(w->cycle->core);
     for (rv_cycle_listener_t *l = w->cycle->listeners; l != NULL; l = l->next, i++) {
         int fd = w->listening[i];
 
