@@ -12,13 +12,13 @@
  */
 #include "rv_channel.h"
 
+#include "rv_channel_socket.h"
 #include "rv_fd.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 #define MAGIC UINT32_C(0x72766d31) /* "rvm1" */
@@ -32,10 +32,7 @@ typedef struct {
     uint32_t pid; /* the word of those whose kernel gives none */
 } header_t;
 
-enum {
-    RECORD = sizeof(header_t) + RV_CHANNEL_DATA,
-    MAX_FDS = 4 /* room to find, and close, what nobody should have sent */
-};
+enum { RECORD = sizeof(header_t) + RV_CHANNEL_DATA };
 
 typedef struct waiting_s {
     struct waiting_s *next;
@@ -74,66 +71,6 @@ rv_channel_transport(size_t i)
     return i < rv_countof(transports) ? &transports[i] : NULL;
 }
 
-/* --- credentials: the kernel's word where it gives it ------------------------ */
-
-#if RV_HAVE_SCM_CREDENTIALS
-
-enum { CONTROL = CMSG_SPACE(sizeof(int) * MAX_FDS) + CMSG_SPACE(sizeof(struct ucred)) };
-
-static int
-ask_credentials(int fd)
-{
-    int on = 1;
-
-    return setsockopt(fd, SOL_SOCKET, SO_PASSCRED, &on, sizeof(on));
-}
-
-static void
-take_credentials(struct cmsghdr *cmsg, pid_t *pid)
-{
-    struct ucred cred;
-
-    if (cmsg->cmsg_level == SOL_SOCKET && cmsg->cmsg_type == SCM_CREDENTIALS) {
-        memcpy(&cred, CMSG_DATA(cmsg), sizeof(cred));
-        *pid = cred.pid;
-    }
-}
-
-/* The kernel's pid; what the message says is worth nothing. */
-static pid_t
-sender_pid(pid_t kernel, const header_t *h)
-{
-    (void) h;
-    return kernel;
-}
-
-#else
-
-enum { CONTROL = CMSG_SPACE(sizeof(int) * MAX_FDS) };
-
-static int
-ask_credentials(int fd)
-{
-    (void) fd;
-    return 0;
-}
-
-static void
-take_credentials(struct cmsghdr *cmsg, pid_t *pid)
-{
-    (void) cmsg;
-    (void) pid;
-}
-
-static pid_t
-sender_pid(pid_t kernel, const header_t *h)
-{
-    (void) kernel;
-    return (pid_t) h->pid;
-}
-
-#endif
-
 /* --- life ------------------------------------------------------------------------ */
 
 int
@@ -142,15 +79,7 @@ rv_channel_pair(const rv_channel_transport_t *transport, int fds[2])
     if (transport == NULL)
         transport = &transports[0];
 
-    if (rv_fd_socketpair(transport->socket_type, fds) != RV_OK)
-        return RV_ERROR;
-
-    if (ask_credentials(fds[0]) == 0 && ask_credentials(fds[1]) == 0)
-        return RV_OK;
-
-    rv_fd_close(&fds[0]);
-    rv_fd_close(&fds[1]);
-    return RV_ERROR;
+    return rv_channel_socket_pair(transport->socket_type, fds);
 }
 
 rv_channel_t *
@@ -233,39 +162,6 @@ rv_channel_waiting_data(const rv_channel_t *ch)
 }
 
 /* --- sending --------------------------------------------------------------------- */
-
-static int
-would_block(int err)
-{
-    /* a datagram socket of BSD says ENOBUFS; too many descriptors on their
-     * way, ETOOMANYREFS: both pass */
-    return err == EAGAIN || err == EWOULDBLOCK || err == ENOBUFS || err == ETOOMANYREFS;
-}
-
-/* One sendmsg; how much was written, or -1 and errno. */
-static ssize_t
-send_bytes(int socket, const void *bytes, size_t length, int fd)
-{
-    char control[CMSG_SPACE(sizeof(int))] __attribute__((aligned(8))) = { 0 };
-    struct iovec iov = { .iov_base = (void *) (uintptr_t) bytes, .iov_len = length };
-    struct msghdr m = { .msg_iov = &iov, .msg_iovlen = 1 };
-
-    if (fd != -1) {
-        m.msg_control = control;
-        m.msg_controllen = sizeof(control);
-        struct cmsghdr *cmsg = CMSG_FIRSTHDR(&m);
-        cmsg->cmsg_level = SOL_SOCKET;
-        cmsg->cmsg_type = SCM_RIGHTS;
-        cmsg->cmsg_len = CMSG_LEN(sizeof(int));
-        memcpy(CMSG_DATA(cmsg), &fd, sizeof(int));
-    }
-
-    ssize_t n;
-    do
-        n = sendmsg(socket, &m, MSG_NOSIGNAL);
-    while (n == -1 && errno == EINTR);
-    return n;
-}
 
 /* The bytes that go over the socket; how many. */
 static size_t
@@ -364,9 +260,10 @@ rv_channel_send(rv_channel_t *ch, const rv_message_t *msg)
     if (ch->first != NULL)
         return queue_record(ch, msg, record, length, 0);
 
-    ssize_t n = send_bytes(ch->fd, record, length, msg->fd);
+    ssize_t n = rv_channel_socket_send(ch->fd, record, length, msg->fd);
     if (n == -1)
-        return would_block(errno) ? queue_record(ch, msg, record, length, 0) : RV_ERROR;
+        return rv_channel_socket_would_block(errno) ? queue_record(ch, msg, record, length, 0)
+                                                    : RV_ERROR;
 
     if ((size_t) n < length)
         return queue_record(ch, msg, record, length, (size_t) n);
@@ -380,10 +277,10 @@ rv_channel_flush(rv_channel_t *ch)
 {
     while (ch->first != NULL) {
         waiting_t *w = ch->first;
-        ssize_t n =
-            send_bytes(ch->fd, w->record + w->done, w->length - w->done, w->done == 0 ? w->fd : -1);
+        ssize_t n = rv_channel_socket_send(
+            ch->fd, w->record + w->done, w->length - w->done, w->done == 0 ? w->fd : -1);
 
-        if (n == -1 && would_block(errno))
+        if (n == -1 && rv_channel_socket_would_block(errno))
             return RV_AGAIN;
         if (n == -1)
             break;
@@ -414,61 +311,6 @@ rv_channel_is_waiting(const rv_channel_t *ch, uint32_t key)
 
 /* --- receiving ------------------------------------------------------------------- */
 
-/* Takes the descriptors out of a received message: keeps the first in *fd,
- * closes the others. Returns how many there were. */
-static int
-take_descriptors(struct cmsghdr *cmsg, int *fd)
-{
-    if (cmsg->cmsg_level != SOL_SOCKET || cmsg->cmsg_type != SCM_RIGHTS)
-        return 0;
-
-    int count = (int) ((cmsg->cmsg_len - CMSG_LEN(0)) / sizeof(int));
-    for (int i = 0; i < count; i++) {
-        int one;
-
-        memcpy(&one, CMSG_DATA(cmsg) + (size_t) i * sizeof(int), sizeof(int));
-        if (*fd == -1)
-            *fd = one;
-        else
-            rv_fd_close(&one);
-    }
-    return count;
-}
-
-/* One recvmsg behind what is there. RV_OK: more bytes, *pid and ch->received_fd set. */
-static int
-receive_bytes(rv_channel_t *ch, pid_t *pid, size_t *got)
-{
-    char control[CONTROL] __attribute__((aligned(8)));
-    struct iovec iov = { ch->record + ch->filled, RECORD - ch->filled };
-    struct msghdr m = {
-        .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control)
-    };
-    int fds = 0;
-    ssize_t n;
-
-    do
-        n = recvmsg(ch->fd, &m, MSG_CMSG_CLOEXEC);
-    while (n == -1 && errno == EINTR);
-
-    if (n == -1)
-        return would_block(errno) ? RV_AGAIN : RV_ERROR;
-
-    for (struct cmsghdr *c = CMSG_FIRSTHDR(&m); c != NULL; c = CMSG_NXTHDR(&m, c)) {
-        fds += take_descriptors(c, &ch->received_fd);
-        take_credentials(c, pid);
-    }
-    if (n == 0)
-        return RV_DONE;
-
-    *got = (size_t) n;
-    if (fds > 1 || (m.msg_flags & (MSG_TRUNC | MSG_CTRUNC))) {
-        errno = EPROTO;
-        return RV_ERROR;
-    }
-    return RV_OK;
-}
-
 /* Throws away the message at hand, on a stream the whole record. */
 static int
 refuse(rv_channel_t *ch)
@@ -480,23 +322,34 @@ refuse(rv_channel_t *ch)
     return RV_ERROR;
 }
 
+/* The sender's pid: the kernel's word, or where it gives none the message's. */
+static pid_t
+sender_pid(pid_t kernel, const header_t *h)
+{
+    return RV_HAVE_SCM_CREDENTIALS ? kernel : (pid_t) h->pid;
+}
+
 int
 rv_channel_receive(rv_channel_t *ch, rv_message_t *msg)
 {
-    pid_t pid = -1;
-    size_t got = 0;
+    rv_channel_received_t got;
     header_t h;
 
     if (ch->record == NULL && (ch->record = malloc(RECORD)) == NULL)
         return RV_ERROR;
 
-    int result = receive_bytes(ch, &pid, &got);
+    int result =
+        rv_channel_socket_receive(ch->fd, ch->record + ch->filled, RECORD - ch->filled, &got);
     if (result == RV_ERROR && errno == EPROTO)
         return refuse(ch);
     if (result != RV_OK)
         return result;
 
-    ch->filled += got;
+    if (got.fd != -1) {
+        rv_fd_close(&ch->received_fd);
+        ch->received_fd = got.fd;
+    }
+    ch->filled += got.length;
     if (ch->transport->whole_records && ch->filled < RECORD)
         return RV_AGAIN;
 
@@ -516,7 +369,7 @@ rv_channel_receive(rv_channel_t *ch, rv_message_t *msg)
         .length = h.length,
         .data = ch->record + sizeof(h),
         .fd = ch->received_fd,
-        .pid = sender_pid(pid, &h) };
+        .pid = sender_pid(got.pid, &h) };
     ch->received_fd = -1;
     ch->counts.received++;
     return RV_OK;

@@ -1,0 +1,158 @@
+/*
+ * rv_channel_socket: what a channel asks of its socket.
+ *
+ * A probe decides whether the kernel vouches for the sender; where it does not
+ * nobody does, and the pid is -1.
+ */
+#include "rv_channel_socket.h"
+
+#include "rv_fd.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+enum { MAX_FDS = 4 }; /* room to find, and close, what nobody should have sent */
+
+#if RV_HAVE_SCM_CREDENTIALS
+
+enum { CONTROL = CMSG_SPACE(sizeof(int) * MAX_FDS) + CMSG_SPACE(sizeof(struct ucred)) };
+
+static int
+ask_credentials(int fd)
+{
+    int on = 1;
+
+    return setsockopt(fd, SOL_SOCKET, SO_PASSCRED, &on, sizeof(on));
+}
+
+static void
+take_credentials(struct cmsghdr *cmsg, pid_t *pid)
+{
+    struct ucred cred;
+
+    if (cmsg->cmsg_level == SOL_SOCKET && cmsg->cmsg_type == SCM_CREDENTIALS) {
+        memcpy(&cred, CMSG_DATA(cmsg), sizeof(cred));
+        *pid = cred.pid;
+    }
+}
+
+#else
+
+enum { CONTROL = CMSG_SPACE(sizeof(int) * MAX_FDS) };
+
+static int
+ask_credentials(int fd)
+{
+    (void) fd;
+    return 0;
+}
+
+static void
+take_credentials(struct cmsghdr *cmsg, pid_t *pid)
+{
+    (void) cmsg;
+    (void) pid;
+}
+
+#endif
+
+int
+rv_channel_socket_pair(int type, int fds[2])
+{
+    if (rv_fd_socketpair(type, fds) != RV_OK)
+        return RV_ERROR;
+
+    if (ask_credentials(fds[0]) == 0 && ask_credentials(fds[1]) == 0)
+        return RV_OK;
+
+    rv_fd_close(&fds[0]);
+    rv_fd_close(&fds[1]);
+    return RV_ERROR;
+}
+
+int
+rv_channel_socket_would_block(int err)
+{
+    /* a datagram socket of BSD says ENOBUFS; too many descriptors on their
+     * way, ETOOMANYREFS: both pass */
+    return err == EAGAIN || err == EWOULDBLOCK || err == ENOBUFS || err == ETOOMANYREFS;
+}
+
+ssize_t
+rv_channel_socket_send(int socket, const void *bytes, size_t length, int fd)
+{
+    char control[CMSG_SPACE(sizeof(int))] __attribute__((aligned(8))) = { 0 };
+    struct iovec iov = { .iov_base = (void *) (uintptr_t) bytes, .iov_len = length };
+    struct msghdr m = { .msg_iov = &iov, .msg_iovlen = 1 };
+
+    if (fd != -1) {
+        m.msg_control = control;
+        m.msg_controllen = sizeof(control);
+        struct cmsghdr *cmsg = CMSG_FIRSTHDR(&m);
+        cmsg->cmsg_level = SOL_SOCKET;
+        cmsg->cmsg_type = SCM_RIGHTS;
+        cmsg->cmsg_len = CMSG_LEN(sizeof(int));
+        memcpy(CMSG_DATA(cmsg), &fd, sizeof(int));
+    }
+
+    ssize_t n;
+    do
+        n = sendmsg(socket, &m, MSG_NOSIGNAL);
+    while (n == -1 && errno == EINTR);
+    return n;
+}
+
+/* Takes the descriptors out of a received message: keeps the first in *fd,
+ * closes the others. Returns how many there were. */
+static int
+take_descriptors(struct cmsghdr *cmsg, int *fd)
+{
+    if (cmsg->cmsg_level != SOL_SOCKET || cmsg->cmsg_type != SCM_RIGHTS)
+        return 0;
+
+    int count = (int) ((cmsg->cmsg_len - CMSG_LEN(0)) / sizeof(int));
+    for (int i = 0; i < count; i++) {
+        int one;
+
+        memcpy(&one, CMSG_DATA(cmsg) + (size_t) i * sizeof(int), sizeof(int));
+        if (*fd == -1)
+            *fd = one;
+        else
+            rv_fd_close(&one);
+    }
+    return count;
+}
+
+int
+rv_channel_socket_receive(int socket, void *bytes, size_t room, rv_channel_received_t *received)
+{
+    char control[CONTROL] __attribute__((aligned(8)));
+    struct iovec iov = { bytes, room };
+    struct msghdr m = {
+        .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control)
+    };
+    int fds = 0;
+    ssize_t n;
+
+    *received = (rv_channel_received_t){ .pid = -1, .fd = -1 };
+    do
+        n = recvmsg(socket, &m, MSG_CMSG_CLOEXEC);
+    while (n == -1 && errno == EINTR);
+
+    if (n == -1)
+        return rv_channel_socket_would_block(errno) ? RV_AGAIN : RV_ERROR;
+
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(&m); c != NULL; c = CMSG_NXTHDR(&m, c)) {
+        fds += take_descriptors(c, &received->fd);
+        take_credentials(c, &received->pid);
+    }
+    received->length = (size_t) n;
+    if (n > 0 && fds <= 1 && !(m.msg_flags & (MSG_TRUNC | MSG_CTRUNC)))
+        return RV_OK;
+
+    rv_fd_close(&received->fd);
+    errno = EPROTO;
+    return n == 0 ? RV_DONE : RV_ERROR;
+}
