@@ -165,8 +165,7 @@ rv_conf_path(rv_conf_t *cf, const char *path)
     return rv_pool_printf(cf->pool, "%s%s", cf->prefix, path);
 }
 
-static void RV_PRINTF(3, 0)
-collect(rv_conf_t *cf, int is_warning, const char *fmt, va_list args)
+static void RV_PRINTF(3, 0) collect(rv_conf_t *cf, int is_warning, const char *fmt, va_list args)
 {
     char text[1024], where[512] = "";
     rv_conf_message_t *message = rv_pool_alloc(cf->pool, sizeof(*message));

@@ -176,18 +176,20 @@ read_request(rv_http_request_t *r)
     return r->closing ? RV_DONE : result;
 }
 
-/* Answers all that is there in full. */
-static void
+/* Answers all that is there in full. 1: there may be more, when what is in the
+ * output has been sent. */
+static int
 serve(rv_http_request_t *r)
 {
     while (!r->closing && r->out_length < FLUSH_LENGTH) {
         if (read_request(r) != RV_OK)
-            return;
+            return 0;
 
         answer(r);
         r->closing = !r->keep;
         rv_http_request_next(r);
     }
+    return !r->closing;
 }
 
 /* --- the connection --------------------------------------------------------------------- */
@@ -233,12 +235,11 @@ wait_for_head(rv_http_request_t *r)
         rv_connection_close(c);
 }
 
-/* Sends what there is, and says what the connection waits for next. */
+/* By what came of sending: what the connection waits for next. */
 static void
-settle(rv_http_request_t *r)
+settle(rv_http_request_t *r, int sent)
 {
     rv_connection_t *c = r->connection;
-    int sent = rv_http_request_flush(r);
 
     if (sent == RV_DONE) {
         rv_connection_close(c);
@@ -263,12 +264,25 @@ settle(rv_http_request_t *r)
 static void
 go_on(rv_http_request_t *r)
 {
-    for (;;) {
-        serve(r);
-        if (r->out_length < FLUSH_LENGTH || r->closing || rv_http_request_flush(r) != RV_OK)
-            break;
-    }
-    settle(r);
+    int more, sent;
+
+    do {
+        more = serve(r);
+        sent = rv_http_request_flush(r);
+    } while (more && sent == RV_OK);
+    settle(r, sent);
+}
+
+/* There is room again in the socket. The time that the client took for that is
+ * not taken off the time for its next head. */
+static void
+on_writable(rv_connection_t *c)
+{
+    rv_http_request_t *r = c->data;
+
+    if (r->phase == RV_HTTP_HEAD_PHASE)
+        r->began = rv_loop_now();
+    go_on(r);
 }
 
 static void
@@ -308,7 +322,7 @@ on_timeout(rv_connection_t *c)
         return;
     }
     refuse(r, 408);
-    settle(r);
+    settle(r, rv_http_request_flush(r));
 }
 
 static void
@@ -319,7 +333,7 @@ http_ready(rv_connection_t *c, short what)
     else if (what & RV_LOOP_READ)
         on_readable(c);
     else
-        go_on(c->data);
+        on_writable(c);
 }
 
 static void

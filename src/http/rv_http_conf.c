@@ -11,22 +11,13 @@
 static int
 set_listen(rv_conf_t *cf, const rv_directive_t *d, const char *value, void *field)
 {
-    enum { WORDS = 8 };
     rv_http_listen_t **last = field;
-    char *words[WORDS] = { NULL }, error[RV_LISTENER_ERROR];
-    const char *path;
-    size_t n = rv_conf_set_split(cf, value, words, WORDS);
     rv_http_listen_t *listen = rv_pool_alloc(rv_conf_pool(cf), sizeof(*listen));
 
-    if (listen == NULL || n > WORDS)
+    if (listen == NULL)
         return rv_conf_set_invalid(cf, d, value);
-
-    if (n > 0 && strncmp(words[0], "unix:", 5) == 0 && words[0][5] != '\0') {
-        path = rv_conf_path(cf, words[0] + 5);
-        words[0] = path == NULL ? words[0] : rv_pool_printf(rv_conf_pool(cf), "unix:%s", path);
-    }
-    if (words[0] == NULL || rv_listener_parse(&listen->listener, words, n, error) != RV_OK)
-        return rv_conf_error(cf, "%s in \"listen = %s\"", words[0] ? error : "no memory", value);
+    if (rv_cycle_read_listen(cf, value, &listen->listener) != RV_OK)
+        return RV_ERROR;
 
     while (*last != NULL)
         last = &(*last)->next;

@@ -162,18 +162,14 @@ rv_http_request_flush(rv_http_request_t *r)
 int
 rv_http_request_head(rv_http_request_t *r)
 {
-    size_t have = r->filled - r->start;
+    size_t limit = r->conf->client_max_header_size;
+    size_t have = rv_min(r->filled - r->start, limit);
 
     if (have == 0)
         return RV_AGAIN;
 
     int result = rv_http_parse_head(&r->parser, r->in + r->start, have);
-    size_t length = result == RV_OK ? r->parser.head_length : have;
-
-    if (result >= 400)
-        return result;
-    if (length > r->conf->client_max_header_size
-        || (result == RV_AGAIN && length == r->conf->client_max_header_size))
+    if (result == RV_AGAIN && have == limit)
         return rv_http_parse_has_line(&r->parser) ? 431 : 414;
 
     return result;

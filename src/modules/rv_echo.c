@@ -94,17 +94,13 @@ static const rv_service_t service = {
 static int
 configure(rv_cycle_t *cycle, rv_conf_t *cf)
 {
-    enum { WORDS = 8 };
     const echo_conf_t *conf = rv_conf_get(cf, "echo", NULL);
-    char *words[WORDS], error[RV_LISTENER_ERROR];
     rv_listener_t listener;
 
     if (conf->listen == NULL)
         return RV_OK;
-
-    size_t n = rv_conf_set_split(cf, conf->listen, words, WORDS);
-    if (n > WORDS || rv_listener_parse(&listener, words, n, error) != RV_OK)
-        return rv_conf_error(cf, "invalid \"listen = %s\" in [echo]", conf->listen);
+    if (rv_cycle_read_listen(cf, conf->listen, &listener) != RV_OK)
+        return RV_ERROR;
 
     return rv_cycle_listen(cycle, cf, &listener, &service, conf);
 }

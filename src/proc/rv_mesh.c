@@ -61,7 +61,9 @@ int
 rv_mesh_is_open(const rv_process_t *about)
 {
     for (rv_process_t *p = rv_process_each(NULL); p != NULL; p = rv_process_each(p)) {
-        if (p != about && rv_channel_is_waiting(p->channel[0], peer_key(about)))
+        /* nobody needs to speak to one that is on its way out */
+        if (p != about && p->state != RV_PROCESS_DRAINING
+            && rv_channel_is_waiting(p->channel[0], peer_key(about)))
             return 0;
     }
     return 1;

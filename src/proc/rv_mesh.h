@@ -37,7 +37,8 @@ typedef struct {
 void rv_mesh_open(const rv_process_t *p);
 void rv_mesh_close(const rv_process_t *p);
 
-/* 1 when the kernel has taken the last OPEN of p. */
+/* 1 when the kernel has taken the OPEN of p for every other worker that is not
+ * draining. */
 int rv_mesh_is_open(const rv_process_t *p);
 
 /* Sends START, QUIT or TERMINATE. */

@@ -7,6 +7,7 @@
 #include "rv_cycle.h"
 
 #include "rv_conf_read.h"
+#include "rv_conf_set.h"
 #include "rv_log_output.h"
 #include "rv_process.h"
 
@@ -151,6 +152,24 @@ rv_cycle_log_messages(const rv_cycle_t *cycle, rv_log_level_t level)
 }
 
 /* --- modules ask ----------------------------------------------------------------- */
+
+int
+rv_cycle_read_listen(rv_conf_t *cf, const char *value, rv_listener_t *listener)
+{
+    enum { WORDS = 8, PREFIX = 5 };
+    char *words[WORDS] = { NULL }, error[RV_LISTENER_ERROR] = "too many words";
+    size_t n = rv_conf_set_split(cf, value, words, WORDS);
+
+    if (n > 0 && strncmp(words[0], "unix:", PREFIX) == 0 && words[0][PREFIX] != '\0') {
+        const char *path = rv_conf_path(cf, words[0] + PREFIX);
+
+        if (path == NULL || (words[0] = rv_pool_printf(rv_conf_pool(cf), "unix:%s", path)) == NULL)
+            return rv_conf_error(cf, "not enough memory");
+    }
+    if (n <= WORDS && rv_listener_parse(listener, words, n, error) == RV_OK)
+        return RV_OK;
+    return rv_conf_error(cf, "%s in \"listen = %s\"", error, value);
+}
 
 int
 rv_cycle_listen(rv_cycle_t *cycle, rv_conf_t *cf, const rv_listener_t *listener,

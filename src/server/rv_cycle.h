@@ -96,6 +96,10 @@ void rv_cycle_free(rv_cycle_t *cycle, int remove);
 
 /* --- for the configure hook of modules ------------------------------------------ */
 
+/* Reads the value of a `listen` directive; a unix socket's path is under the
+ * prefix. RV_ERROR: collected in cf. */
+int rv_cycle_read_listen(rv_conf_t *cf, const char *value, rv_listener_t *listener);
+
 /* Asks for a listener, whose text stood in the file; clients go to the service. Errors are collected
  * in cf. An address may be asked for once. */
 int rv_cycle_listen(rv_cycle_t *cycle, rv_conf_t *cf, const rv_listener_t *listener,

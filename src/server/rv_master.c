@@ -49,6 +49,7 @@ typedef struct {
     char reason[RV_CYCLE_REASON];
 
     unsigned came;     /* signals not yet acted on */
+    int reload;        /* asked for, not yet begun */
     unsigned stopping; /* RV_SIGNAL_QUIT or _TERMINATE once it was acted on */
     int status;
 } master_t;
@@ -243,8 +244,10 @@ settle(master_t *m)
     if (m->pending == NULL)
         return;
 
-    if (!m->aborting && rv_workers_ready(m->pending) == m->pending->core->worker_processes) {
-        commit(m);
+    int ready = rv_workers_ready(m->pending) == m->pending->core->worker_processes;
+    if (!m->aborting && ready) {
+        if (rv_workers_unknown_until(m->pending) <= rv_loop_now())
+            commit(m);
         return;
     }
     if (!m->aborting && rv_loop_now() >= m->pending_until)
@@ -373,7 +376,6 @@ act(master_t *m)
 {
     unsigned came = m->came;
 
-    m->came = 0;
     rv_workers_receive(&m->workers);
     if (came & RV_SIGNAL_CHILD)
         reap(m);
@@ -384,11 +386,10 @@ act(master_t *m)
         stop(m, RV_SIGNAL_QUIT);
 
     settle(m);
-    if (m->stopping == 0 && came & RV_SIGNAL_RELOAD) {
-        if (m->pending != NULL)
-            m->came |= RV_SIGNAL_RELOAD; /* after this one */
-        else
-            begin_reload(m);
+    m->reload |= (came & RV_SIGNAL_RELOAD) != 0;
+    if (m->reload && m->stopping == 0 && m->pending == NULL) { /* else after that one */
+        m->reload = 0;
+        begin_reload(m);
     }
     if (came & RV_SIGNAL_REOPEN)
         reopen();
@@ -413,8 +414,13 @@ next_wait(const master_t *m)
 
     if (m->stopping == 0 && m->current != NULL)
         at = rv_min(at, rv_workers_due(m->current));
-    if (m->pending != NULL && !m->aborting)
+    if (m->workers.unstarted && m->current != NULL)
+        at = rv_min(at, rv_max(rv_workers_unknown_until(m->current), now + 1));
+    if (m->pending != NULL && !m->aborting) {
         at = rv_min(at, rv_min(m->pending_until, rv_workers_due(m->pending)));
+        if (rv_workers_ready(m->pending) == m->pending->core->worker_processes)
+            at = rv_min(at, rv_max(rv_workers_unknown_until(m->pending), now + 1));
+    }
 
     return at == INT64_MAX ? -1 : rv_max(at - now, 0);
 }
@@ -492,9 +498,9 @@ rv_master_run(const rv_master_options_t *options, rv_cycle_t *first)
         rv_log_use(&first->log); /* there is none yet that a failure could spoil */
         begin(&m, first);
         while (!is_over(&m)) {
-            if (rv_loop_once(m.workers.loop, m.came != 0 ? 0 : next_wait(&m)) != RV_OK)
+            if (rv_loop_once(m.workers.loop, next_wait(&m)) != RV_OK)
                 rv_log(RV_LOG_ALERT, errno, "waiting for events failed");
-            m.came |= rv_signal_take();
+            m.came = rv_signal_take();
             act(&m);
         }
     }

@@ -21,7 +21,8 @@ enum {
     YOUNG_MSEC = 1000,      /* dying before that is dying early */
     OLD_MSEC = 60 * 1000,   /* living that long makes early deaths forgotten */
     FIRST_DELAY_MSEC = 100, /* doubled from the second early death on */
-    LAST_DELAY_MSEC = 10 * 1000
+    LAST_DELAY_MSEC = 10 * 1000,
+    MESH_MSEC = 1000 /* for the others to take the OPEN of a new worker */
 };
 
 typedef struct {
@@ -140,6 +141,7 @@ take_message(rv_workers_t *ws, rv_process_t *p, rv_message_t *msg)
             (long) msg->pid, p->slot);
     else if (p->state == RV_PROCESS_STARTING) {
         p->state = RV_PROCESS_READY;
+        p->ready = rv_loop_now();
         ws->unstarted = 1;
     }
     rv_fd_close(&msg->fd);
@@ -190,14 +192,29 @@ rv_workers_ready(const rv_cycle_t *cycle)
     return ready;
 }
 
+int64_t
+rv_workers_unknown_until(const rv_cycle_t *cycle)
+{
+    int64_t until = 0;
+
+    for (rv_process_t *p = rv_process_each(NULL); p != NULL; p = rv_process_each(p)) {
+        if (p->generation == cycle->generation && p->state == RV_PROCESS_READY && !p->start_sent
+            && !rv_mesh_is_open(p))
+            until = rv_max(until, p->ready + MESH_MSEC);
+    }
+    return until;
+}
+
 void
 rv_workers_start(rv_workers_t *ws, const rv_cycle_t *cycle)
 {
+    int64_t now = rv_loop_now();
+
     ws->unstarted = 0;
     for (rv_process_t *p = rv_process_each(NULL); p != NULL; p = rv_process_each(p)) {
         if (p->state != RV_PROCESS_READY || p->start_sent || p->generation != cycle->generation)
             continue;
-        if (!rv_mesh_is_open(p)) {
+        if (!rv_mesh_is_open(p) && now < p->ready + MESH_MSEC) {
             ws->unstarted = 1;
             continue;
         }

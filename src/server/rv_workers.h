@@ -34,7 +34,16 @@ void rv_workers_receive(rv_workers_t *ws);
 /* How many worker numbers are filled by a worker that is READY. */
 unsigned rv_workers_ready(const rv_cycle_t *cycle);
 
-/* Sends START to the cycle's workers that are READY and known to all others. */
+/*
+ * Until when (ms) a START may have to wait because some worker is not yet
+ * known to all others; 0: all are known. A worker that does not read its channel
+ * must not hold up the service: it has a second, and will then refuse what the
+ * unknown one sends it, if it ever reads again.
+ */
+int64_t rv_workers_unknown_until(const rv_cycle_t *cycle);
+
+/* Sends START to the cycle's workers that are READY and known, or whose wait
+ * for that is over. */
 void rv_workers_start(rv_workers_t *ws, const rv_cycle_t *cycle);
 
 /* Sends QUIT or TERMINATE to the cycle's workers; what has not gone by kill_at (ms) is killed. */
