@@ -55,13 +55,8 @@ wait_for_request(rv_connection_t *c)
     struct timeval last = { (time_t) (conf->keepalive_min_timeout / 1000),
         (suseconds_t) (conf->keepalive_min_timeout % 1000 * 1000) };
 
-    if (rv_connections_draining(c->all)) {
-        if (conf->keepalive_min_timeout == 0) {
-            rv_connection_close(c);
-            return;
-        }
+    if (rv_connections_draining(c->all))
         timeout = &last;
-    }
     if (rv_connection_watch(c, RV_LOOP_READ, timeout) != RV_OK)
         rv_connection_close(c);
 }
@@ -285,55 +280,45 @@ on_writable(rv_connection_t *c)
     go_on(r);
 }
 
+/* There is something to read, or (late) no more time for it: what has come
+ * before the time was over counts, however late this worker looks. */
 static void
-on_readable(rv_connection_t *c)
+read_more(rv_connection_t *c, int late)
 {
-    rv_http_request_t *r = c->data;
+    rv_http_request_t *r = c->data == NULL ? rv_http_request_take(c) : c->data;
 
-    if (r == NULL)
-        r = rv_http_request_take(c);
     if (r == NULL) {
         rv_connection_close(c);
-        return;
-    }
-    if (r->phase == RV_HTTP_LINGER_PHASE) {
-        read_lingering(r);
         return;
     }
 
     int result = rv_http_request_receive(r);
     if (result == RV_OK) {
         go_on(r);
-    } else if (result == RV_DONE) {
+    } else if (result == RV_DONE || (late && r->filled == 0 && !r->counted)) {
         rv_connection_close(c);
-    } else if (r->filled == 0) {
+    } else if (late) {
+        refuse(r, 408);
+        settle(r, rv_http_request_flush(r));
+    } else if (r->filled == 0 && !r->counted) {
         rv_http_request_release(c);
     }
 }
 
 static void
-on_timeout(rv_connection_t *c)
-{
-    rv_http_request_t *r = c->data;
-    int reading = r != NULL && r->phase != RV_HTTP_LINGER_PHASE && r->out_length == 0;
-
-    if (!reading) {
-        rv_connection_close(c);
-        return;
-    }
-    refuse(r, 408);
-    settle(r, rv_http_request_flush(r));
-}
-
-static void
 http_ready(rv_connection_t *c, short what)
 {
-    if (what & EV_TIMEOUT)
-        on_timeout(c);
-    else if (what & RV_LOOP_READ)
-        on_readable(c);
-    else
+    const rv_http_request_t *r = c->data;
+    int late = (what & EV_TIMEOUT) != 0;
+
+    if (late && r != NULL && (r->phase == RV_HTTP_LINGER_PHASE || r->out_length > 0))
+        rv_connection_close(c);
+    else if (what & RV_LOOP_WRITE)
         on_writable(c);
+    else if (r != NULL && r->phase == RV_HTTP_LINGER_PHASE)
+        read_lingering(c->data);
+    else
+        read_more(c, late);
 }
 
 static void
@@ -353,7 +338,7 @@ http_drain(rv_connection_t *c)
     if (c->data != NULL)
         return;
     if (c->requests == 0 && age >= (int64_t) conf->keepalive_min_timeout)
-        rv_connection_close(c);
+        read_more(c, 1);
     else
         wait_for_request(c);
 }
