@@ -370,20 +370,20 @@ stop(master_t *m, unsigned how)
 
 /* --- the loop ------------------------------------------------------------------------------ */
 
-/* The fixed order: the dead, the end, the new, the logs. */
+/* The fixed order: the end (a Ctrl-C has ended the workers too, which is then
+ * no surprise), the dead, the new, the logs. */
 static void
 act(master_t *m)
 {
     unsigned came = m->came;
 
     rv_workers_receive(&m->workers);
-    if (came & RV_SIGNAL_CHILD)
-        reap(m);
-
     if (came & RV_SIGNAL_TERMINATE && m->stopping != RV_SIGNAL_TERMINATE)
         stop(m, RV_SIGNAL_TERMINATE);
     else if (came & RV_SIGNAL_QUIT && m->stopping == 0)
         stop(m, RV_SIGNAL_QUIT);
+    if (came & RV_SIGNAL_CHILD)
+        reap(m);
 
     settle(m);
     m->reload |= (came & RV_SIGNAL_RELOAD) != 0;
