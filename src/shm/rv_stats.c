@@ -4,12 +4,6 @@
  * Who writes what: a process its own row's values; the master every row's
  * owner, the bases and the header. No cell has two writers.
  *
- * A transaction is a redo journal: the new values are noted, their number is
- * published, they are stored, the sequence becomes even. Storing them a second time does
- * no harm, so whoever finds the transaction open (the master after a death, or
- * a reader at any time) stores them, or reads them, from the journal: either
- * nothing of it counts or all of it does, and nobody ever waits for the writer.
- *
  * A fold works on two bases, one of them in force. The sum goes into the other
  * one; then a single store, of `fold`, says that this one is in force and that
  * the row is part of it. The row is emptied after that, and a last store says
@@ -34,27 +28,6 @@ typedef struct {
     uint32_t kind;
     uint32_t reserved;
 } def_t;
-
-typedef struct {
-    _Atomic uint64_t index;
-    _Atomic uint64_t value; /* the new one */
-} entry_t;
-
-typedef struct {
-    rv_lock_t lock;
-    _Atomic uint32_t sequence; /* odd: a transaction is open */
-    _Atomic uint32_t entries;  /* of the open transaction's journal, 0: not yet complete */
-    entry_t journal[RV_STATS_CHANGES];
-
-    _Atomic int64_t pid; /* 0: the slot is free */
-    _Atomic uint32_t worker;
-    _Atomic uint32_t generation;
-    _Atomic int32_t state;
-    _Atomic int64_t started;
-    _Atomic uint64_t heartbeat;
-
-    _Atomic uint64_t value[]; /* one for each definition */
-} row_t;
 
 typedef struct {
     uint64_t magic;
@@ -93,8 +66,8 @@ typedef struct {
 
 struct rv_stats_s {
     header_t *header;
-    unsigned count; /* of definitions */
-    row_t *own;
+    unsigned count;         /* of definitions */
+    rv_stats_row_ref_t own; /* its row NULL: this process has none */
     rv_stats_t *predecessor;
 };
 
@@ -116,10 +89,12 @@ def_at(const rv_stats_t *st, unsigned i)
     return at_offset(st, st->header->def_offset + (size_t) i * st->header->def_size);
 }
 
-static row_t *
+static rv_stats_row_ref_t
 row_at(const rv_stats_t *st, unsigned slot)
 {
-    return at_offset(st, st->header->row_offset + (size_t) slot * st->header->row_size);
+    size_t offset = st->header->row_offset + (size_t) slot * st->header->row_size;
+
+    return (rv_stats_row_ref_t){ .row = at_offset(st, offset), .count = st->count };
 }
 
 static _Atomic uint64_t *
@@ -128,12 +103,6 @@ base_at(const rv_stats_t *st, uint64_t which)
     return at_offset(st,
         st->header->base_offset
             + (size_t) (which & FOLD_BASE) * align(st->count * sizeof(uint64_t)));
-}
-
-static _Atomic uint64_t *
-values_of(const rv_stats_t *st, row_t *row)
-{
-    return (_Atomic uint64_t *) (void *) ((char *) row + st->header->value_offset);
 }
 
 static uint64_t
@@ -169,8 +138,8 @@ lay_out(header_t *h, unsigned count, unsigned rows)
     h->count = count;
     h->rows = rows;
     h->def_size = sizeof(def_t);
-    h->row_size = (uint32_t) align(sizeof(row_t) + count * sizeof(uint64_t));
-    h->value_offset = offsetof(row_t, value);
+    h->row_size = (uint32_t) align(sizeof(rv_stats_row_t) + count * sizeof(uint64_t));
+    h->value_offset = offsetof(rv_stats_row_t, value);
     h->def_offset = (uint32_t) align(sizeof(header_t));
     h->base_offset = (uint32_t) align(h->def_offset + count * sizeof(def_t));
     h->row_offset = h->base_offset + 2 * (uint32_t) align(count * sizeof(uint64_t));
@@ -231,7 +200,7 @@ rv_stats_create(void *memory, const rv_stats_defs_t *defs, unsigned rows)
     if (rv_lock_init(&h->lock) != RV_OK)
         goto failed;
     for (unsigned i = 0; i < rows; i++) {
-        if (rv_lock_init(&row_at(st, i)->lock) != RV_OK)
+        if (rv_stats_row_init(row_at(st, i).row) != RV_OK)
             goto failed;
     }
     h->magic = MAGIC;
@@ -317,127 +286,36 @@ rv_stats_kind(const rv_stats_t *st, unsigned index)
 
 /* --- a row's writer ---------------------------------------------------------- */
 
-/* What is needed to complete a row's open transaction. */
-typedef struct {
-    rv_stats_t *st;
-    row_t *row;
-} open_row_t;
-
-static int
-complete_row(void *data)
-{
-    open_row_t *open = data;
-    row_t *row = open->row;
-    _Atomic uint64_t *value = values_of(open->st, row);
-    uint32_t sequence = atomic_load(&row->sequence);
-
-    if (sequence % 2 == 0)
-        return RV_OK;
-
-    uint32_t entries = atomic_load(&row->entries);
-    for (uint32_t i = 0; i < entries && i < RV_STATS_CHANGES; i++) {
-        uint64_t index = load(&row->journal[i].index);
-        if (index < open->st->count)
-            store(&value[index], load(&row->journal[i].value));
-    }
-    atomic_store(&row->sequence, sequence + 1);
-    atomic_fetch_add(&open->st->header->recoveries, 1);
-    return RV_OK;
-}
-
 void
 rv_stats_own(rv_stats_t *st, unsigned slot)
 {
     st->own = row_at(st, slot);
 }
 
+/* Adds what was found open to the count of recoveries. */
+static void
+count_completed(rv_stats_t *st, rv_stats_row_ref_t *ref)
+{
+    if (ref->completed > 0)
+        atomic_fetch_add(&st->header->recoveries, ref->completed);
+    ref->completed = 0;
+}
+
 void
 rv_stats_apply(rv_stats_t *st, const rv_stats_change_t *changes, unsigned count)
 {
-    row_t *row = st->own;
-
-    if (row == NULL || count > RV_STATS_CHANGES)
-        return;
-
-    open_row_t open = { st, row };
-    if (rv_lock_acquire(&row->lock, complete_row, &open) == RV_ERROR)
-        return;
-
-    _Atomic uint64_t *value = values_of(st, row);
-    uint32_t sequence = atomic_load_explicit(&row->sequence, memory_order_relaxed);
-
-    /* within one odd sequence `entries` goes from 0 to count, once */
-    atomic_store_explicit(&row->entries, 0, memory_order_relaxed);
-    atomic_store_explicit(&row->sequence, sequence + 1, memory_order_release);
-    atomic_thread_fence(memory_order_release);
-
-    for (unsigned i = 0; i < count; i++) {
-        store(&row->journal[i].index, changes[i].index);
-        store(&row->journal[i].value, load(&value[changes[i].index]) + (uint64_t) changes[i].delta);
-    }
-    atomic_store_explicit(&row->entries, count, memory_order_release);
-    atomic_thread_fence(memory_order_release);
-
-    for (unsigned i = 0; i < count; i++)
-        store(&value[changes[i].index], load(&row->journal[i].value));
-    atomic_store_explicit(&row->sequence, sequence + 2, memory_order_release);
-
-    rv_lock_release(&row->lock);
+    if (st->own.row != NULL)
+        rv_stats_row_apply(&st->own, changes, count);
 }
 
 void
 rv_stats_heartbeat(rv_stats_t *st, uint64_t now)
 {
-    if (st->own != NULL)
-        store(&st->own->heartbeat, now);
+    if (st->own.row != NULL)
+        store(&st->own.row->heartbeat, now);
 }
 
 /* --- readers ------------------------------------------------------------------- */
-
-/* One try at a consistent copy of a row's values. */
-static int
-copy_row(const rv_stats_t *st, row_t *row, uint64_t *values)
-{
-    _Atomic uint64_t *value = values_of(st, row);
-    entry_t journal[RV_STATS_CHANGES];
-    unsigned count = st->count;
-
-    uint32_t sequence = atomic_load_explicit(&row->sequence, memory_order_acquire);
-    uint32_t entries = atomic_load_explicit(&row->entries, memory_order_acquire);
-    if (sequence % 2 == 0)
-        entries = 0;
-    if (entries > RV_STATS_CHANGES)
-        return RV_AGAIN;
-
-    for (uint32_t i = 0; i < entries; i++) {
-        store(&journal[i].index, load(&row->journal[i].index));
-        store(&journal[i].value, load(&row->journal[i].value));
-    }
-    for (unsigned i = 0; i < count; i++)
-        values[i] = load(&value[i]);
-
-    atomic_thread_fence(memory_order_acquire);
-    if (atomic_load_explicit(&row->sequence, memory_order_relaxed) != sequence)
-        return RV_AGAIN;
-    if (sequence % 2 == 0)
-        return RV_OK;
-    if (atomic_load_explicit(&row->entries, memory_order_relaxed) != entries)
-        return RV_AGAIN;
-
-    for (uint32_t i = 0; i < entries; i++) {
-        uint64_t index = load(&journal[i].index);
-        if (index < count)
-            values[index] = load(&journal[i].value);
-    }
-    return RV_OK;
-}
-
-static void
-read_row(const rv_stats_t *st, row_t *row, uint64_t *values)
-{
-    while (copy_row(st, row, values) != RV_OK)
-        continue; /* the writer is running: it cannot be caught for long */
-}
 
 /* Adds base and rows to values, as one state of `fold`. */
 static void
@@ -453,11 +331,11 @@ sum(const rv_stats_t *st, uint64_t fold, uint64_t *values)
         values[i] = load(&base[i]);
 
     for (unsigned slot = 0; slot < used; slot++) {
-        row_t *row = row_at(st, slot);
+        const rv_stats_row_ref_t ref = row_at(st, slot);
 
-        if (atomic_load(&row->pid) == 0 || slot + 1 == passed_over)
+        if (atomic_load(&ref.row->pid) == 0 || slot + 1 == passed_over)
             continue;
-        read_row(st, row, copy);
+        rv_stats_row_read(&ref, copy);
         for (unsigned i = 0; i < count; i++)
             values[i] += copy[i];
     }
@@ -500,7 +378,8 @@ rv_stats_row(const rv_stats_t *st, unsigned slot, rv_stats_owner_t *owner, uint6
     if (slot >= st->header->rows)
         return RV_DONE;
 
-    row_t *row = row_at(st, slot);
+    const rv_stats_row_ref_t ref = row_at(st, slot);
+    const rv_stats_row_t *row = ref.row;
     owner->slot = slot;
     owner->pid = (pid_t) atomic_load(&row->pid);
     owner->worker = atomic_load(&row->worker);
@@ -510,7 +389,7 @@ rv_stats_row(const rv_stats_t *st, unsigned slot, rv_stats_owner_t *owner, uint6
     if (owner->pid == 0)
         return RV_DONE;
 
-    read_row(st, row, values);
+    rv_stats_row_read(&ref, values);
     return RV_OK;
 }
 
@@ -525,7 +404,7 @@ rv_stats_recoveries(const rv_stats_t *st)
 void
 rv_stats_set_owner(rv_stats_t *st, const rv_stats_owner_t *owner)
 {
-    row_t *row = row_at(st, owner->slot);
+    rv_stats_row_t *row = row_at(st, owner->slot).row;
 
     atomic_store(&row->worker, owner->worker);
     atomic_store(&row->generation, owner->generation);
@@ -534,17 +413,6 @@ rv_stats_set_owner(rv_stats_t *st, const rv_stats_owner_t *owner)
     atomic_store(&row->pid, owner->pid);
     if (atomic_load(&st->header->rows_used) <= owner->slot)
         atomic_store(&st->header->rows_used, owner->slot + 1);
-}
-
-static void
-empty_row(rv_stats_t *st, row_t *row)
-{
-    _Atomic uint64_t *value = values_of(st, row);
-
-    atomic_store(&row->pid, 0);
-    atomic_store(&row->entries, 0);
-    for (unsigned i = 0; i < st->count; i++)
-        store(&value[i], 0);
 }
 
 /* Changes `fold`: which base, which row is part of it, the flags as they are. */
@@ -567,7 +435,8 @@ end_fold(rv_stats_t *st)
     if (slot == 0)
         return;
 
-    empty_row(st, row_at(st, (unsigned) slot - 1));
+    rv_stats_row_ref_t ref = row_at(st, (unsigned) slot - 1);
+    rv_stats_row_empty(&ref);
     set_fold(st, fold, fold & FOLD_PREDECESSOR, 0);
 }
 
@@ -599,24 +468,22 @@ add_to_base(rv_stats_t *st, const uint64_t *added, uint64_t flags, uint64_t slot
 int
 rv_stats_fold(rv_stats_t *st, unsigned slot)
 {
-    row_t *row = row_at(st, slot);
-    open_row_t open = { st, row };
+    rv_stats_row_ref_t ref = row_at(st, slot);
     uint64_t values[RV_STATS_MAX];
 
-    if (atomic_load(&row->pid) == 0)
+    if (atomic_load(&ref.row->pid) == 0)
         return RV_OK;
     if (rv_lock_acquire(&st->header->lock, complete_fold, st) == RV_ERROR)
         return RV_ERROR;
 
-    int locked = rv_lock_acquire(&row->lock, complete_row, &open);
-    if (locked == RV_OK)
-        (void) complete_row(&open); /* it died after its unlock, or before its lock */
-    read_row(st, row, values);
+    int taken = rv_stats_row_take_over(&ref);
+    count_completed(st, &ref);
+    rv_stats_row_read(&ref, values);
     add_to_base(st, values, 0, slot + 1);
     end_fold(st);
 
-    if (locked != RV_ERROR)
-        rv_lock_release(&row->lock);
+    if (taken == RV_OK)
+        rv_stats_row_give_back(&ref);
     rv_lock_release(&st->header->lock);
     return RV_OK;
 }

@@ -10,14 +10,12 @@
 #define RV_STATS_H
 
 #include "rv_base.h"
-#include "rv_lock.h"
+#include "rv_stats_row.h"
 
-#include <stdatomic.h>
 #include <sys/types.h>
 
-#define RV_STATS_MAX 128   /* definitions */
-#define RV_STATS_CHANGES 8 /* values in one transaction */
-#define RV_STATS_TEXT 512  /* text of the last reload's result */
+#define RV_STATS_MAX 128  /* definitions */
+#define RV_STATS_TEXT 512 /* text of the last reload's result */
 
 typedef enum {
     RV_STATS_COUNTER = 1, /* only grows; kept when its process is gone */
@@ -38,11 +36,6 @@ typedef struct {
         const rv_stats_def_t *def;
     } entry[RV_STATS_MAX];
 } rv_stats_defs_t;
-
-typedef struct {
-    unsigned index; /* as rv_stats_find gave it */
-    int64_t delta;
-} rv_stats_change_t;
 
 typedef struct rv_stats_s rv_stats_t;
 
