@@ -17,7 +17,13 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { LINE_MAX_LENGTH = 2048 };
+/* A line: what stands before the text, the text, the errno behind it. */
+enum {
+    HEAD_ROOM = 128,
+    TEXT_ROOM = 2048,
+    ERRNO_ROOM = 160,
+    LINE_ROOM = HEAD_ROOM + TEXT_ROOM + ERRNO_ROOM + 2
+};
 
 static rv_log_set_t current;
 static rv_log_level_t terminal = RV_LOG_NOTICE;
@@ -96,23 +102,27 @@ time_text(void)
     return text;
 }
 
-/* Appends text, a control character as \xNN, and returns the new length. */
+/* Appends at most `room` bytes: text, a control character as \xNN, and "..."
+ * where it does not fit or was cut before. Returns the new length. */
 static size_t
-append(char *line, size_t length, size_t limit, const char *text)
+append(char *line, size_t length, size_t room, const char *text, int cut)
 {
-    for (const unsigned char *p = (const unsigned char *) text; *p != '\0'; p++) {
-        int plain = *p >= 0x20 && *p != 0x7f;
-        size_t need = plain ? 1 : 4;
+    const unsigned char *p = (const unsigned char *) text;
+    size_t limit = length + room - 3;
 
-        if (length + need > limit - 4) {
-            memcpy(line + length, "...", 3);
-            return length + 3;
-        }
+    for (; *p != '\0'; p++) {
+        int plain = *p >= 0x20 && *p != 0x7f;
+
+        if (length + (plain ? 1 : 4) > limit)
+            break;
         if (plain)
-            line[length] = (char) *p;
+            line[length++] = (char) *p;
         else
-            snprintf(line + length, 5, "\\x%02X", *p);
-        length += need;
+            length += (size_t) snprintf(line + length, 5, "\\x%02X", *p);
+    }
+    if (*p != '\0' || cut) {
+        memcpy(line + length, "...", 3);
+        length += 3;
     }
     return length;
 }
@@ -120,7 +130,7 @@ append(char *line, size_t length, size_t limit, const char *text)
 static void
 write_terminal(rv_log_level_t level, const char *message)
 {
-    char line[LINE_MAX_LENGTH + 64];
+    char line[LINE_ROOM + 32];
     int n = snprintf(line, sizeof(line), RV_NAME ": [%s] %s", level_names[level], message);
 
     (void) rv_fd_write(STDERR_FILENO, line, (size_t) n);
@@ -144,7 +154,7 @@ write_outputs(rv_log_level_t level, const char *line, size_t length, size_t text
 void
 rv_log(rv_log_level_t level, int err, const char *fmt, ...)
 {
-    char text[LINE_MAX_LENGTH], line[LINE_MAX_LENGTH + 128];
+    char text[TEXT_ROOM], line[LINE_ROOM];
     int saved = errno;
     va_list args;
 
@@ -152,17 +162,16 @@ rv_log(rv_log_level_t level, int err, const char *fmt, ...)
         return;
 
     va_start(args, fmt);
-    vsnprintf(text, sizeof(text), fmt, args);
+    int cut = vsnprintf(text, sizeof(text), fmt, args) >= (int) sizeof(text);
     va_end(args);
 
-    int n = snprintf(
-        line, sizeof(line), "%s [%s] %ld#0: ", time_text(), level_names[level], (long) getpid());
-    size_t start = (size_t) n;
-    size_t length = append(line, start, sizeof(line), text);
+    size_t start = (size_t) snprintf(
+        line, HEAD_ROOM, "%s [%s] %ld#0: ", time_text(), level_names[level], (long) getpid());
+    size_t length = append(line, start, TEXT_ROOM, text, cut);
 
     if (err != 0) {
         snprintf(text, sizeof(text), " (%d: %s)", err, strerror(err));
-        length = append(line, length, sizeof(line), text);
+        length = append(line, length, ERRNO_ROOM, text, 0);
     }
     line[length++] = '\n';
     line[length] = '\0';

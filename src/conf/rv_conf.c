@@ -229,6 +229,32 @@ rv_conf_place(rv_conf_t *cf, const char *file, unsigned line)
     cf->line = line;
 }
 
+unsigned
+rv_conf_line(const rv_conf_t *cf)
+{
+    return cf->line;
+}
+
+void
+rv_conf_at_line(rv_conf_t *cf, unsigned line)
+{
+    cf->line = line;
+}
+
+void
+rv_conf_at_section(rv_conf_t *cf, const char *name, const char *argument)
+{
+    const instance_t *in = find_instance(cf, name, argument);
+
+    cf->line = in == NULL ? 0 : in->line;
+}
+
+void
+rv_conf_skip(rv_conf_t *cf)
+{
+    cf->current = NULL;
+}
+
 void
 rv_conf_overrides(rv_conf_t *cf, int on)
 {

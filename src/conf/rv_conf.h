@@ -76,6 +76,14 @@ int rv_conf_error(rv_conf_t *cf, const char *fmt, ...) RV_PRINTF(2, 3);
 /* As rv_conf_error for what need not stop anybody. */
 void rv_conf_warn(rv_conf_t *cf, const char *fmt, ...) RV_PRINTF(2, 3);
 
+/*
+ * For checks after the reading: errors are from now on in the line that
+ * rv_conf_line told while it was read, or in that of [name argument]; 0: in the file.
+ */
+unsigned rv_conf_line(const rv_conf_t *cf);
+void rv_conf_at_line(rv_conf_t *cf, unsigned line);
+void rv_conf_at_section(rv_conf_t *cf, const char *name, const char *argument);
+
 typedef struct rv_conf_message_s {
     struct rv_conf_message_s *next;
     int is_warning;
@@ -90,13 +98,14 @@ unsigned rv_conf_error_count(const rv_conf_t *cf);
 
 /*
  * For readers (rv_conf_read). place: where errors are from now on, "FILE", and the line, 0 for
- * none. begin: "[name argument]" was read (argument NULL: none). directive:
+ * none. skip: a section that is not one: its directives are passed over. begin: "[name argument]" was read (argument NULL: none). directive:
  * "name = value" was read. An error is collected and RV_ERROR returned.
  * With `overrides` on, what is set is final: the file's values are passed over.
  * finish: no more input; sets defaults and calls every section's finish.
  */
 void rv_conf_place(rv_conf_t *cf, const char *file, unsigned line);
 void rv_conf_overrides(rv_conf_t *cf, int on);
+void rv_conf_skip(rv_conf_t *cf);
 int rv_conf_begin(rv_conf_t *cf, const char *name, const char *argument);
 int rv_conf_directive(rv_conf_t *cf, const char *name, const char *value);
 int rv_conf_finish(rv_conf_t *cf);

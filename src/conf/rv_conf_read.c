@@ -132,6 +132,7 @@ check_line(reader_t *r, const char *from, const char *to)
 
     if (*from == '[') {
         r->in_section = 1;
+        rv_conf_skip(cf); /* should it be none */
         return check_section(cf, from, to);
     }
     return check_directive(cf, from, to);

@@ -15,15 +15,16 @@ rv_conf_set_invalid(rv_conf_t *cf, const rv_directive_t *d, const char *value)
 
 /* An unsigned value within the directive's bounds. */
 static int
-check_bounds(rv_conf_t *cf, const rv_directive_t *d, const char *value, uint64_t number)
+check_bounds(
+    rv_conf_t *cf, const rv_directive_t *d, const char *value, uint64_t number, const char *unit)
 {
     const rv_conf_bounds_t *bounds = d->arg;
 
     if (bounds == NULL || (number >= (uint64_t) bounds->min && number <= (uint64_t) bounds->max))
         return RV_OK;
 
-    return rv_conf_error(cf, "value \"%s\" in directive \"%s\" is out of range, %lld to %lld",
-        value, d->name, (long long) bounds->min, (long long) bounds->max);
+    return rv_conf_error(cf, "value \"%s\" in directive \"%s\" is out of range, %lld%s to %lld%s",
+        value, d->name, (long long) bounds->min, unit, (long long) bounds->max, unit);
 }
 
 int
@@ -73,7 +74,7 @@ rv_conf_set_uint(rv_conf_t *cf, const rv_directive_t *d, const char *value, void
     if (rv_parse_uint(value, &number) != RV_OK)
         return rv_conf_set_invalid(cf, d, value);
 
-    if (check_bounds(cf, d, value, number) != RV_OK)
+    if (check_bounds(cf, d, value, number, "") != RV_OK)
         return RV_ERROR;
 
     *(uint64_t *) field = number;
@@ -88,7 +89,7 @@ rv_conf_set_size(rv_conf_t *cf, const rv_directive_t *d, const char *value, void
     if (rv_parse_size(value, &bytes) != RV_OK)
         return rv_conf_set_invalid(cf, d, value);
 
-    if (check_bounds(cf, d, value, bytes) != RV_OK)
+    if (check_bounds(cf, d, value, bytes, "") != RV_OK)
         return RV_ERROR;
 
     *(size_t *) field = bytes;
@@ -103,7 +104,7 @@ rv_conf_set_msec(rv_conf_t *cf, const rv_directive_t *d, const char *value, void
     if (rv_parse_msec(value, &msec) != RV_OK)
         return rv_conf_set_invalid(cf, d, value);
 
-    if (check_bounds(cf, d, value, msec) != RV_OK)
+    if (check_bounds(cf, d, value, msec, "ms") != RV_OK)
         return RV_ERROR;
 
     *(uint64_t *) field = msec;

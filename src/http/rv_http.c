@@ -362,9 +362,10 @@ configure(rv_cycle_t *cycle, rv_conf_t *cf)
         return RV_ERROR;
 
     for (const rv_http_listen_t *l = conf->listens; l != NULL; l = l->next) {
-        if (rv_cycle_listen(cycle, cf, &l->listener, &service, conf) != RV_OK)
-            return RV_ERROR;
+        rv_conf_at_line(cf, l->line);
+        (void) rv_cycle_listen(cycle, cf, &l->listener, &service, conf);
     }
+    rv_conf_at_line(cf, 0);
     return RV_OK;
 }
 

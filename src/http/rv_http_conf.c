@@ -19,6 +19,7 @@ set_listen(rv_conf_t *cf, const rv_directive_t *d, const char *value, void *fiel
     if (rv_cycle_read_listen(cf, value, &listen->listener) != RV_OK)
         return RV_ERROR;
 
+    listen->line = rv_conf_line(cf);
     while (*last != NULL)
         last = &(*last)->next;
     *last = listen;

@@ -52,6 +52,7 @@ typedef struct {
 typedef struct rv_http_listen_s {
     struct rv_http_listen_s *next;
     rv_listener_t listener;
+    unsigned line; /* of the file, for errors */
 } rv_http_listen_t;
 
 typedef struct {

@@ -69,6 +69,7 @@ check_unused_zones(const rv_cycle_t *cycle)
 
         while (z != NULL && strcmp(z->spec.name, name) != 0)
             z = z->next;
+        rv_conf_at_section(cycle->conf, "zone", name);
         if (z == NULL)
             rv_conf_warn(cycle->conf, "zone \"%s\" is not used by any module", name);
     }
@@ -92,6 +93,7 @@ call_configure(rv_cycle_t *cycle)
         return;
 
     check_unused_zones(cycle);
+    rv_conf_at_line(cycle->conf, 0);
     if (cycle->listeners == NULL)
         rv_conf_error(cycle->conf, "no \"listen\" directive: nothing would be served");
 }
@@ -222,9 +224,13 @@ rv_cycle_zone(rv_cycle_t *cycle, rv_conf_t *cf, const rv_zone_spec_t *spec)
         z->spec.size = conf->size == 0 ? z->spec.size : conf->size;
     }
     *last = z;
-    if (rv_zone_check(&z->spec, error) != RV_OK)
-        return rv_conf_error(cf, "%s", error);
-    return RV_OK;
+    if (rv_zone_check(&z->spec, error) == RV_OK)
+        return RV_OK;
+
+    rv_conf_at_section(cf, "zone", spec->name);
+    rv_conf_error(cf, "%s", error);
+    rv_conf_at_line(cf, 0);
+    return RV_ERROR;
 }
 
 rv_zone_t *
