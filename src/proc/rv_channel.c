@@ -374,3 +374,9 @@ rv_channel_receive(rv_channel_t *ch, rv_message_t *msg)
     ch->counts.received++;
     return RV_OK;
 }
+
+uint64_t
+rv_channel_refuse(rv_channel_t *ch)
+{
+    return ++ch->counts.refused;
+}

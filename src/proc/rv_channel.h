@@ -33,7 +33,7 @@ typedef struct {
 typedef struct {
     uint64_t sent;
     uint64_t received;
-    uint64_t refused; /* received, but malformed, and thrown away */
+    uint64_t refused; /* received and thrown away */
     uint64_t full;    /* sends answered with RV_AGAIN */
     size_t queued;    /* bytes of data waiting now */
 } rv_channel_counts_t;
@@ -96,5 +96,9 @@ int rv_channel_is_waiting(const rv_channel_t *ch, uint32_t key);
  * another errno, then the channel is of no more use.
  */
 int rv_channel_receive(rv_channel_t *ch, rv_message_t *msg);
+
+/* Counts a received message as refused, for a reason that the caller knows.
+ * Returns how many there were: the first is worth a line in the log. */
+uint64_t rv_channel_refuse(rv_channel_t *ch);
 
 #endif

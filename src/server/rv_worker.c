@@ -299,15 +299,14 @@ static const struct {
 static void
 obey(rv_worker_t *w, rv_message_t *msg)
 {
-    static int logged;
+    rv_channel_t *ch = rv_process_self()->channel[1];
 
     if (rv_mesh_is_genuine(msg)) {
         for (size_t i = 0; i < rv_countof(orders); i++) {
             if (orders[i].type == msg->type && msg->slot == RV_PROCESS_MASTER)
                 orders[i].obey(w, msg);
         }
-    } else if (!logged) {
-        logged = 1;
+    } else if (rv_channel_refuse(ch) == 1) {
         rv_log(RV_LOG_ERROR, 0, "message of type %u refused: process %ld is not slot %u", msg->type,
             (long) msg->pid, msg->slot);
     }

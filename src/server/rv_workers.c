@@ -18,6 +18,7 @@
 #include <time.h>
 
 enum {
+    TURN = 64,              /* messages of one worker at a time */
     YOUNG_MSEC = 1000,      /* dying before that is dying early */
     OLD_MSEC = 60 * 1000,   /* living that long makes early deaths forgotten */
     FIRST_DELAY_MSEC = 100, /* doubled from the second early death on */
@@ -136,10 +137,12 @@ rv_workers_due(const rv_cycle_t *cycle)
 static void
 take_message(rv_workers_t *ws, rv_process_t *p, rv_message_t *msg)
 {
-    if (msg->pid != p->pid || msg->slot != p->slot || msg->type != RV_MESH_READY)
+    int genuine = msg->pid == p->pid && msg->slot == p->slot && msg->type == RV_MESH_READY;
+
+    if (!genuine && rv_channel_refuse(p->channel[0]) == 1)
         rv_log(RV_LOG_ERROR, 0, "message of type %u from process %ld at slot %u refused", msg->type,
             (long) msg->pid, p->slot);
-    else if (p->state == RV_PROCESS_STARTING) {
+    if (genuine && p->state == RV_PROCESS_STARTING) {
         p->state = RV_PROCESS_READY;
         p->ready = rv_loop_now();
         ws->unstarted = 1;
@@ -147,12 +150,13 @@ take_message(rv_workers_t *ws, rv_process_t *p, rv_message_t *msg)
     rv_fd_close(&msg->fd);
 }
 
+/* Some of what the worker has sent: one that floods gets its turn, no more. */
 static void
 receive_from(rv_workers_t *ws, rv_process_t *p)
 {
     rv_message_t msg;
 
-    for (;;) {
+    for (int i = 0; i < TURN; i++) {
         int result = rv_channel_receive(p->channel[0], &msg);
 
         if (result == RV_OK) {
