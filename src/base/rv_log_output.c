@@ -36,6 +36,7 @@ typedef struct {
     unsigned users;
     int fd;
     uint64_t lost; /* lines since the last that was written */
+    int cut;       /* the last line was written in part */
     char *target;
     syslog_t syslog;
 } output_t;
@@ -335,13 +336,34 @@ write_syslog(const output_t *out, int severity, const char *text, size_t length)
     return send(out->fd, line, size, MSG_NOSIGNAL) == -1 ? RV_ERROR : RV_OK;
 }
 
+/* A full disk may take the beginning of a line. */
 static int
-write_one(const output_t *out, int severity, const char *line, size_t length, size_t text)
+write_file(output_t *out, const char *line, size_t length)
+{
+    size_t done = 0;
+
+    while (done < length) {
+        ssize_t n = write(out->fd, line + done, length - done);
+
+        if (n == -1 && errno == EINTR)
+            continue;
+        if (n == -1) {
+            out->cut |= done > 0;
+            return RV_ERROR;
+        }
+        done += (size_t) n;
+    }
+    out->cut = 0;
+    return RV_OK;
+}
+
+static int
+write_one(output_t *out, int severity, const char *line, size_t length, size_t text)
 {
     if (out->kind == SYSLOG_OUTPUT) /* without the newline */
         return write_syslog(out, severity, line + text, length - text - 1);
 
-    return rv_fd_write(out->fd, line, length);
+    return write_file(out, line, length);
 }
 
 void
@@ -351,9 +373,10 @@ rv_log_output_write(unsigned output, int severity, const char *line, size_t leng
     char note[256];
 
     if (out->lost > 0) {
-        /* the line's own beginning, time and pid, fits the note too */
-        int n = snprintf(note, sizeof(note), "%.*s%llu log lines were lost here\n",
-            (int) rv_min(text, (size_t) 128), line, (unsigned long long) out->lost);
+        /* with the line's own beginning, time and pid, and on a line of its own */
+        int n = snprintf(note, sizeof(note), "%s%.*s%llu log lines were lost here\n",
+            out->cut ? "\n" : "", (int) rv_min(text, (size_t) 128), line,
+            (unsigned long long) out->lost);
 
         if (write_one(out, LOG_WARNING, note, (size_t) n, text) != RV_OK) {
             out->lost++;

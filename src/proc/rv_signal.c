@@ -26,12 +26,10 @@ static const rv_signal_t signals[] = {
     { SIGINT, "SIGINT", NULL, RV_SIGNAL_TERMINATE },
     { SIGHUP, "SIGHUP", "reload", RV_SIGNAL_RELOAD },
     { SIGUSR1, "SIGUSR1", "reopen", RV_SIGNAL_REOPEN },
-    { SIGCHLD, "SIGCHLD", NULL, RV_SIGNAL_CHILD },
-    { SIGUSR2, "SIGUSR2", NULL, 0 },
-    { SIGWINCH, "SIGWINCH", NULL, 0 },
-    { SIGTTIN, "SIGTTIN", NULL, 0 },
-    { SIGTTOU, "SIGTTOU", NULL, 0 },
-    { SIGPIPE, "SIGPIPE", NULL, 0 },
+    { SIGCHLD, "SIGCHLD", NULL, RV_SIGNAL_CHILD }, { SIGUSR2, "SIGUSR2", NULL, 0 },
+    { SIGWINCH, "SIGWINCH", NULL, 0 }, { SIGTTIN, "SIGTTIN", NULL, 0 },
+    { SIGTTOU, "SIGTTOU", NULL, 0 }, { SIGPIPE, "SIGPIPE", NULL, 0 },
+    { SIGXFSZ, "SIGXFSZ", NULL, 0 }, /* a log at its limit is a write that fails */
 };
 
 const rv_signal_t *
