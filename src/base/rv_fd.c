@@ -9,7 +9,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -127,6 +129,26 @@ int
 rv_fd_dup(int fd)
 {
     return fcntl(fd, F_DUPFD_CLOEXEC, 0);
+}
+
+int
+rv_fd_create(const char *path, int flags, unsigned mode)
+{
+    char folder[PATH_MAX];
+    int fd = open(path, flags | O_CREAT | O_CLOEXEC, mode);
+    const char *slash = strrchr(path, '/');
+
+    if (fd != -1 || errno != ENOENT || slash == NULL || slash == path
+        || (size_t) (slash - path) >= sizeof(folder))
+        return fd;
+
+    memcpy(folder, path, (size_t) (slash - path));
+    folder[slash - path] = '\0';
+    if (mkdir(folder, 0755) == -1) {
+        errno = ENOENT;
+        return -1;
+    }
+    return open(path, flags | O_CREAT | O_CLOEXEC, mode);
 }
 
 int

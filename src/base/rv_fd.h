@@ -27,6 +27,10 @@ int rv_fd_accept(int fd, struct sockaddr *addr, socklen_t *length);
 /* A second descriptor, close-on-exec, for what fd refers to; -1 and errno. */
 int rv_fd_dup(int fd);
 
+/* open(), close-on-exec; to create a file in a folder that is missing, that
+ * folder (not those above it) is made first. -1 and errno. */
+int rv_fd_create(const char *path, int flags, unsigned mode);
+
 /* Writes all of it, also to a slow blocking descriptor. */
 int rv_fd_write(int fd, const void *data, size_t length);
 

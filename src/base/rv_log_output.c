@@ -198,15 +198,13 @@ connect_syslog(const syslog_t *s)
 static int
 open_descriptor(const output_t *out)
 {
-    enum { FLAGS = O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY };
-
     switch (out->kind) {
     case STDERR_OUTPUT:
         return STDERR_FILENO;
     case SYSLOG_OUTPUT:
         return connect_syslog(&out->syslog);
     default:
-        return open(out->target, FLAGS, 0644);
+        return rv_fd_create(out->target, O_WRONLY | O_APPEND | O_NOCTTY, 0644);
     }
 }
 

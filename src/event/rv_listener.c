@@ -18,9 +18,15 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#if RV_HAVE_REUSEPORT
+enum { REUSEPORT = SO_REUSEPORT };
+#else
+enum { REUSEPORT = 0 }; /* the option is not in the table */
+#endif
+
 /* --- the directive --------------------------------------------------------------- */
 
-static int
+static RV_UNUSED int
 set_reuseport(rv_listener_t *ls, const char *value)
 {
     (void) value;
@@ -61,7 +67,9 @@ static const struct {
     const char *name;
     int (*set)(rv_listener_t *ls, const char *value);
 } options[] = {
+#if RV_HAVE_REUSEPORT
     { "reuseport", set_reuseport },
+#endif
     { "backlog=", set_backlog },
     { "mode=", set_mode },
     { "ipv6only=", set_ipv6only },
@@ -159,7 +167,7 @@ set_socket_options(const rv_listener_t *ls, int fd)
         && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &ls->ipv6only, sizeof(int)) == -1)
         return RV_ERROR;
 
-    if (ls->reuseport && setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)) == -1)
+    if (ls->reuseport && setsockopt(fd, SOL_SOCKET, REUSEPORT, &on, sizeof(on)) == -1)
         return RV_ERROR;
 
     return RV_OK;
@@ -204,7 +212,7 @@ open_next(rv_listener_t *ls, const rv_listener_t *old, char *error)
         if (*fd == -1)
             return fail(ls, "dup()", error);
         ls->count++;
-        if (ls->reuseport && setsockopt(*fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)) == -1)
+        if (ls->reuseport && setsockopt(*fd, SOL_SOCKET, REUSEPORT, &on, sizeof(on)) == -1)
             return fail(ls, "setsockopt()", error);
     } else {
         *fd = rv_fd_socket(ls->addr.sockaddr.sa.sa_family, SOCK_STREAM);

@@ -146,7 +146,7 @@ begin_body(rv_http_request_t *r)
 
     if (p->expect_other)
         refuse(r, 417);
-    else if (r->body_left > r->conf->client_max_body_size)
+    else if (r->body_left > rv_http_request_body_limit(r))
         refuse(r, 413);
     else if (p->expect_continue && (p->chunked || r->body_left > 0) && r->start == r->filled)
         rv_http_reply_continue(r);

@@ -121,7 +121,7 @@ static const rv_directive_t http_directives[] = {
     { "client_max_header_size", rv_conf_set_size, HTTP(client_max_header_size), "8k",
         "largest head of a request (SIZE)", &head_sizes, 0 },
     { "client_max_body_size", rv_conf_set_size, HTTP(client_max_body_size), "1m",
-        "largest body of a request (SIZE)", NULL, 0 },
+        "largest body of a request; 0: any (SIZE)", NULL, 0 },
     { .name = NULL },
 };
 

@@ -183,6 +183,14 @@ drop_body(rv_http_request_t *r, size_t used)
     r->filled -= used;
 }
 
+uint64_t
+rv_http_request_body_limit(const rv_http_request_t *r)
+{
+    uint64_t limit = r->conf->client_max_body_size;
+
+    return limit == 0 ? (UINT64_MAX - CHUNK_OVERHEAD) / 2 : limit;
+}
+
 void
 rv_http_request_begin_body(rv_http_request_t *r)
 {
@@ -197,7 +205,7 @@ int
 rv_http_request_body(rv_http_request_t *r)
 {
     size_t have = r->filled - r->start, used = 0;
-    uint64_t limit = r->conf->client_max_body_size;
+    uint64_t limit = rv_http_request_body_limit(r);
 
     if (!r->parser.chunked) {
         used = (size_t) rv_min((uint64_t) have, r->body_left);

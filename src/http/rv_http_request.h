@@ -67,6 +67,9 @@ int rv_http_request_flush(rv_http_request_t *r);
  * status to answer before closing. */
 int rv_http_request_head(rv_http_request_t *r);
 
+/* The largest body that is taken, bytes. */
+uint64_t rv_http_request_body_limit(const rv_http_request_t *r);
+
 /* Begins the body, behind a complete head; then passes over what there is of
  * it. RV_OK: it is complete; RV_AGAIN; or the status to answer before closing. */
 void rv_http_request_begin_body(rv_http_request_t *r);

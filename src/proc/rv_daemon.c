@@ -19,6 +19,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#if RV_HAVE_DUMPABLE
+#include <sys/prctl.h>
+#endif
+
 extern char **environ;
 
 static char *title;
@@ -133,6 +137,23 @@ rv_daemon_become(const rv_daemon_user_t *user)
 
     return RV_OK;
 }
+
+#if RV_HAVE_DUMPABLE
+
+void
+rv_daemon_allow_core(void)
+{
+    (void) prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
+}
+
+#else
+
+void
+rv_daemon_allow_core(void)
+{
+}
+
+#endif
 
 /* Where the run of strings that begins at `end` ends. */
 static char *

@@ -39,6 +39,9 @@ int rv_daemon_user(
 /* Becomes the user, with its groups, for good. Root only. */
 int rv_daemon_become(const rv_daemon_user_t *user);
 
+/* Lets a process that has changed its user leave a core file behind. */
+void rv_daemon_allow_core(void);
+
 /*
  * Makes room for titles, once, at the very start of main; argv and environ are moved. Then
  * sets what ps shows, "reeve: TEXT".

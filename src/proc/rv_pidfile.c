@@ -65,7 +65,7 @@ rv_pidfile_create(const char *path, int *fd, pid_t *holder)
     for (;;) {
         struct flock lock = whole_file();
 
-        *fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0644);
+        *fd = rv_fd_create(path, O_RDWR | O_NOFOLLOW | O_NONBLOCK, 0644);
         if (*fd == -1)
             return RV_ERROR;
 

@@ -74,6 +74,14 @@ find_free(void)
     return NULL;
 }
 
+int
+rv_process_next(void)
+{
+    const rv_process_t *p = find_free();
+
+    return p == NULL ? RV_ERROR : (int) (p - table);
+}
+
 static void
 mark_used(rv_process_t *p)
 {

@@ -56,6 +56,9 @@ rv_process_t *rv_process_self(void);
 pid_t rv_process_master(void);
 void rv_process_set_master(pid_t pid);
 
+/* The slot that the next rv_process_spawn takes; RV_ERROR: none is free. */
+int rv_process_next(void);
+
 /*
  * Takes a free slot and forks a worker into it. All signals are blocked in the
  * child, which has its row as rv_process_self, its channel[1], and

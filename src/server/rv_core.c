@@ -199,11 +199,22 @@ find_variable(char **env, const char *name, size_t length)
     return NULL;
 }
 
+/* Puts a variable in the place of one of the same name, or behind the last. */
+static void
+put_variable(char **env, char *text)
+{
+    size_t length = strcspn(text, "=");
+
+    while (*env != NULL && (strncmp(*env, text, length) != 0 || (*env)[length] != '='))
+        env++;
+    *env = text;
+}
+
 int
 rv_core_set_environment(const rv_core_conf_t *core)
 {
     static char **made; /* the process keeps it to its end */
-    size_t count = 1, n = 0;
+    size_t count = 1;
 
     for (const rv_core_env_t *e = core->env; e != NULL; e = e->next)
         count++;
@@ -213,14 +224,14 @@ rv_core_set_environment(const rv_core_conf_t *core)
 
     char *zone = find_variable(environ, "TZ", 2);
     if (zone != NULL)
-        made[n++] = zone;
+        put_variable(made, zone);
 
     for (const rv_core_env_t *e = core->env; e != NULL; e = e->next) {
         char *text = strchr(e->text, '=') != NULL
             ? strdup(e->text)
             : find_variable(environ, e->text, strlen(e->text));
         if (text != NULL)
-            made[n++] = text;
+            put_variable(made, text);
     }
     environ = made;
     return RV_OK;

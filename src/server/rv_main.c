@@ -147,23 +147,40 @@ make_title(int argc, char **argv)
     return title;
 }
 
+static void
+report_already_running(pid_t pid, const char *path)
+{
+    rv_log(RV_LOG_EMERG, 0, "already running, pid %ld, by \"%s\"", (long) pid, path);
+}
+
+static void
+on_ready(void *data)
+{
+    rv_log(RV_LOG_NOTICE, 0, "%s/%s started, without a master process", RV_NAME, RV_VERSION);
+    rv_daemon_ready(data, rv_log_uses_stderr());
+    rv_log_terminal(RV_LOG_NONE);
+}
+
+/* master_process = off */
 static int
 run_alone(rv_cycle_t *cycle, int *notify)
 {
     pid_t holder;
-    int fd;
+    int fd, status = 1;
+    int locked = rv_pidfile_create(cycle->core->pid, &fd, &holder);
 
-    if (rv_pidfile_create(cycle->core->pid, &fd, &holder) != RV_OK) {
+    if (locked == RV_AGAIN) {
+        report_already_running(holder, cycle->core->pid);
+    } else if (locked != RV_OK) {
         rv_log(RV_LOG_EMERG, errno, "creating pid file \"%s\" failed", cycle->core->pid);
-        rv_cycle_free(cycle, 1);
-        return 1;
+    } else {
+        rv_process_set_master(getpid());
+        rv_cycle_commit(cycle, NULL);
+        if (geteuid() == 0)
+            rv_log(RV_LOG_WARN, 0, "\"master_process = off\" keeps the rights of root");
+        status = rv_worker_run_alone(cycle, on_ready, notify);
+        rv_pidfile_remove(cycle->core->pid, &fd);
     }
-    rv_process_set_master(getpid());
-    rv_cycle_commit(cycle, NULL);
-    rv_daemon_ready(notify, rv_log_uses_stderr());
-    rv_log_terminal(RV_LOG_NONE);
-    int status = rv_worker_run_alone(cycle);
-    rv_pidfile_remove(cycle->core->pid, &fd);
     rv_cycle_free(cycle, 1);
     return status;
 }
@@ -177,7 +194,7 @@ check_running(const char *path)
     if (rv_pidfile_find(path, &pid) != RV_OK)
         return RV_OK;
 
-    rv_log(RV_LOG_EMERG, 0, "already running, pid %ld, by \"%s\"", (long) pid, path);
+    report_already_running(pid, path);
     return RV_ERROR;
 }
 

@@ -184,6 +184,8 @@ begin_reload(master_t *m)
         snprintf(m->reason, sizeof(m->reason), "master_process cannot be changed by a reload");
         goto failed;
     }
+    if (!cycle->core->daemon != !m->current->core->daemon)
+        rv_log(RV_LOG_WARN, 0, "\"daemon\" cannot be changed by a reload");
     if (strcmp(cycle->core->pid, m->current->core->pid) != 0
         && open_pidfile(m, cycle->core->pid, &m->pending_pidfile) != RV_OK)
         goto failed;

@@ -77,6 +77,8 @@ set_rights(const rv_core_conf_t *core)
         rv_log(RV_LOG_EMERG, errno, "becoming user \"%s\" failed", core->user.user.name);
         return RV_ERROR;
     }
+    if (core->worker_rlimit_core.is_set)
+        rv_daemon_allow_core();
     return RV_OK;
 }
 
@@ -445,7 +447,7 @@ rv_worker_run(rv_cycle_t *cycle, unsigned number, int liveness)
 }
 
 int
-rv_worker_run_alone(rv_cycle_t *cycle)
+rv_worker_run_alone(rv_cycle_t *cycle, void (*ready)(void *), void *data)
 {
     rv_worker_t w = { .cycle = cycle, .liveness = -1 };
     const rv_stats_owner_t owner = {
@@ -453,11 +455,15 @@ rv_worker_run_alone(rv_cycle_t *cycle)
     };
     int result = RV_ERROR;
 
-    rv_stats_set_owner(cycle->stats, &owner);
-    rv_stats_own(cycle->stats, 0);
-    if (init(&w) == RV_OK) {
+    if (rv_stats_prepare(cycle->stats, 0) == RV_OK && init(&w) == RV_OK) {
+        rv_stats_set_owner(cycle->stats, &owner);
+        rv_stats_own(cycle->stats, 0);
         start(&w);
+        ready(data);
         result = loop(&w, 1);
+        rv_log(RV_LOG_NOTICE, 0, "exit");
+    } else {
+        rv_log(RV_LOG_EMERG, errno, "the process could not be initialised");
     }
     finish(&w);
     return result == RV_OK ? 0 : 1;

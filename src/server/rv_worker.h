@@ -37,7 +37,7 @@ struct rv_worker_s {
 int rv_worker_run(rv_cycle_t *cycle, unsigned number, int liveness);
 
 /* The same without a master, for master_process = off: signals are all that it
- * obeys, and logs are reopened here. */
-int rv_worker_run_alone(rv_cycle_t *cycle);
+ * obeys, and logs are reopened here. Calls ready(data) once it accepts. */
+int rv_worker_run_alone(rv_cycle_t *cycle, void (*ready)(void *), void *data);
 
 #endif

@@ -82,7 +82,10 @@ fork_one(rv_workers_t *ws, rv_cycle_t *cycle, unsigned number, int64_t now)
 {
     child_t child = { ws, cycle, number };
     rv_process_t *p;
+    int slot = rv_process_next();
 
+    if (slot >= 0 && rv_stats_prepare(cycle->stats, (unsigned) slot) != RV_OK)
+        return RV_ERROR;
     if (rv_process_spawn(cycle->generation, number, run_child, &child, &p) != RV_OK)
         return RV_ERROR;
 

@@ -12,49 +12,12 @@
  */
 #include "rv_stats.h"
 
+#include "rv_stats_layout.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-
-#define MAGIC UINT64_C(0x7265657665737431) /* "reevest1" */
-
-enum { VERSION = 1, ALIGN = 64, NAME = 48, HELP = 112 };
-
-typedef struct {
-    char module[32];
-    char name[NAME];
-    char help[HELP];
-    uint32_t kind;
-    uint32_t reserved;
-} def_t;
-
-typedef struct {
-    uint64_t magic;
-    uint32_t version;
-    uint32_t count; /* definitions */
-    uint32_t rows;
-    uint32_t def_size; /* strides and offsets in bytes, for other versions */
-    uint32_t row_size;
-    uint32_t def_offset;
-    uint32_t base_offset;
-    uint32_t row_offset;
-    uint32_t value_offset; /* in a row */
-
-    _Atomic int64_t master;
-    _Atomic int64_t started;
-    _Atomic uint32_t generation;
-
-    _Atomic uint64_t reloads;
-    _Atomic int64_t reload_time;
-    _Atomic int32_t reload_result;
-    char reload_text[RV_STATS_TEXT];
-
-    rv_lock_t lock;             /* of folds */
-    _Atomic uint64_t fold;      /* see FOLD_* */
-    _Atomic uint32_t rows_used; /* no row above has ever been used */
-    _Atomic uint64_t recoveries;
-} header_t;
 
 /* `fold`: a count of its changes, whether the predecessor's totals are part of the base, the
  * slot + 1 of the row that is part of it, and which base is in force. */
@@ -65,44 +28,22 @@ typedef struct {
 #define FOLD_COUNT_SHIFT 32
 
 struct rv_stats_s {
-    header_t *header;
+    rv_stats_layout_t *header;
     unsigned count;         /* of definitions */
     rv_stats_row_ref_t own; /* its row NULL: this process has none */
     rv_stats_t *predecessor;
 };
 
-static size_t
-align(size_t n)
-{
-    return (n + ALIGN - 1) / ALIGN * ALIGN;
-}
-
-static void *
-at_offset(const rv_stats_t *st, size_t offset)
-{
-    return (char *) st->header + offset;
-}
-
-static def_t *
-def_at(const rv_stats_t *st, unsigned i)
-{
-    return at_offset(st, st->header->def_offset + (size_t) i * st->header->def_size);
-}
-
 static rv_stats_row_ref_t
 row_at(const rv_stats_t *st, unsigned slot)
 {
-    size_t offset = st->header->row_offset + (size_t) slot * st->header->row_size;
-
-    return (rv_stats_row_ref_t){ .row = at_offset(st, offset), .count = st->count };
+    return (rv_stats_row_ref_t){ .row = rv_stats_layout_row(st->header, slot), .count = st->count };
 }
 
 static _Atomic uint64_t *
-base_at(const rv_stats_t *st, uint64_t which)
+base_at(const rv_stats_t *st, uint64_t fold)
 {
-    return at_offset(st,
-        st->header->base_offset
-            + (size_t) (which & FOLD_BASE) * align(st->count * sizeof(uint64_t)));
+    return rv_stats_layout_base(st->header, (fold & FOLD_BASE) != 0);
 }
 
 static uint64_t
@@ -117,7 +58,7 @@ store(_Atomic uint64_t *cell, uint64_t value)
     atomic_store_explicit(cell, value, memory_order_relaxed);
 }
 
-/* --- layout ---------------------------------------------------------------- */
+/* --- definitions ---------------------------------------------------------------- */
 
 int
 rv_stats_define(rv_stats_defs_t *defs, const char *module, const rv_stats_def_t *def)
@@ -132,54 +73,10 @@ rv_stats_define(rv_stats_defs_t *defs, const char *module, const rv_stats_def_t 
     return RV_OK;
 }
 
-static void
-lay_out(header_t *h, unsigned count, unsigned rows)
-{
-    h->count = count;
-    h->rows = rows;
-    h->def_size = sizeof(def_t);
-    h->row_size = (uint32_t) align(sizeof(rv_stats_row_t) + count * sizeof(uint64_t));
-    h->value_offset = offsetof(rv_stats_row_t, value);
-    h->def_offset = (uint32_t) align(sizeof(header_t));
-    h->base_offset = (uint32_t) align(h->def_offset + count * sizeof(def_t));
-    h->row_offset = h->base_offset + 2 * (uint32_t) align(count * sizeof(uint64_t));
-}
-
-static size_t
-total_size(const header_t *h)
-{
-    return h->row_offset + (size_t) h->rows * h->row_size;
-}
-
 size_t
 rv_stats_size(const rv_stats_defs_t *defs, unsigned rows)
 {
-    header_t h = { 0 };
-
-    lay_out(&h, defs->count, rows);
-    return total_size(&h);
-}
-
-static void
-copy_text(char *to, size_t room, const char *from)
-{
-    size_t length = rv_min(strlen(from), room - 1);
-
-    memcpy(to, from, length);
-    to[length] = '\0';
-}
-
-static void
-write_defs(rv_stats_t *st, const rv_stats_defs_t *defs)
-{
-    for (unsigned i = 0; i < defs->count; i++) {
-        def_t *def = def_at(st, i);
-
-        copy_text(def->module, sizeof(def->module), defs->entry[i].module);
-        copy_text(def->name, sizeof(def->name), defs->entry[i].def->name);
-        copy_text(def->help, sizeof(def->help), defs->entry[i].def->help);
-        def->kind = defs->entry[i].def->kind;
-    }
+    return rv_stats_layout_size(defs->count, rows);
 }
 
 rv_stats_t *
@@ -190,34 +87,22 @@ rv_stats_create(void *memory, const rv_stats_defs_t *defs, unsigned rows)
     if (st == NULL)
         return NULL;
 
-    header_t *h = st->header = memory;
+    st->header = memory;
     st->count = defs->count;
-    lay_out(h, defs->count, rows);
-    write_defs(st, defs);
-    h->version = VERSION;
-    atomic_store(&h->started, (int64_t) time(NULL));
-
-    if (rv_lock_init(&h->lock) != RV_OK)
-        goto failed;
-    for (unsigned i = 0; i < rows; i++) {
-        if (rv_stats_row_init(row_at(st, i).row) != RV_OK)
-            goto failed;
+    if (rv_stats_layout_fill(st->header, defs, rows) != RV_OK) {
+        free(st);
+        return NULL;
     }
-    h->magic = MAGIC;
+    rv_stats_layout_finish(st->header);
     return st;
-
-failed:
-    free(st);
-    return NULL;
 }
 
 rv_stats_t *
 rv_stats_attach(void *memory, size_t size)
 {
-    header_t *h = memory;
+    rv_stats_layout_t *h = memory;
 
-    if (size < sizeof(*h) || h->magic != MAGIC || h->version != VERSION || h->count > RV_STATS_MAX
-        || total_size(h) > size) {
+    if (!rv_stats_layout_is_valid(h, size)) {
         errno = EINVAL;
         return NULL;
     }
@@ -244,7 +129,7 @@ rv_stats_same(const rv_stats_t *st, const rv_stats_defs_t *defs, unsigned rows)
         return 0;
 
     for (unsigned i = 0; i < defs->count; i++) {
-        const def_t *def = def_at(st, i);
+        const rv_stats_layout_def_t *def = rv_stats_layout_def(st->header, i);
 
         if (strcmp(def->module, defs->entry[i].module) != 0
             || strcmp(def->name, defs->entry[i].def->name) != 0
@@ -258,7 +143,7 @@ int
 rv_stats_find(const rv_stats_t *st, const char *module, const char *name)
 {
     for (unsigned i = 0; i < st->count; i++) {
-        const def_t *def = def_at(st, i);
+        const rv_stats_layout_def_t *def = rv_stats_layout_def(st->header, i);
 
         if (strcmp(def->module, module) == 0 && strcmp(def->name, name) == 0)
             return (int) i;
@@ -275,13 +160,13 @@ rv_stats_count(const rv_stats_t *st)
 const char *
 rv_stats_name(const rv_stats_t *st, unsigned index)
 {
-    return def_at(st, index)->name;
+    return rv_stats_layout_def(st->header, index)->name;
 }
 
 rv_stats_kind_t
 rv_stats_kind(const rv_stats_t *st, unsigned index)
 {
-    return (rv_stats_kind_t) def_at(st, index)->kind;
+    return (rv_stats_kind_t) rv_stats_layout_def(st->header, index)->kind;
 }
 
 /* --- a row's writer ---------------------------------------------------------- */
@@ -350,10 +235,10 @@ add_predecessor(const rv_stats_t *st, uint64_t *values)
 
     rv_stats_snapshot(old, copy);
     for (unsigned i = 0; i < old->count; i++) {
-        const def_t *def = def_at(old, i);
+        const rv_stats_layout_def_t *def = rv_stats_layout_def(old->header, i);
         int index = rv_stats_find(st, def->module, def->name);
 
-        if (index >= 0 && def->kind == def_at(st, (unsigned) index)->kind)
+        if (index >= 0 && def->kind == rv_stats_layout_def(st->header, (unsigned) index)->kind)
             values[index] += copy[i];
     }
 }
@@ -401,6 +286,20 @@ rv_stats_recoveries(const rv_stats_t *st)
 
 /* --- the master ------------------------------------------------------------------- */
 
+int
+rv_stats_prepare(rv_stats_t *st, unsigned slot)
+{
+    unsigned used = atomic_load(&st->header->rows_used);
+
+    /* memory of rows that nobody has ever used stays untouched */
+    for (; used <= slot; used++) {
+        if (rv_stats_row_init(row_at(st, used).row) != RV_OK)
+            return RV_ERROR;
+        atomic_store(&st->header->rows_used, used + 1);
+    }
+    return RV_OK;
+}
+
 void
 rv_stats_set_owner(rv_stats_t *st, const rv_stats_owner_t *owner)
 {
@@ -411,8 +310,6 @@ rv_stats_set_owner(rv_stats_t *st, const rv_stats_owner_t *owner)
     atomic_store(&row->state, owner->state);
     atomic_store(&row->started, owner->started);
     atomic_store(&row->pid, owner->pid);
-    if (atomic_load(&st->header->rows_used) <= owner->slot)
-        atomic_store(&st->header->rows_used, owner->slot + 1);
 }
 
 /* Changes `fold`: which base, which row is part of it, the flags as they are. */
@@ -459,7 +356,7 @@ add_to_base(rv_stats_t *st, const uint64_t *added, uint64_t flags, uint64_t slot
     _Atomic uint64_t *to = base_at(st, ~fold);
 
     for (unsigned i = 0; i < st->count; i++) {
-        int counts = def_at(st, i)->kind == RV_STATS_COUNTER;
+        int counts = rv_stats_layout_def(st->header, i)->kind == RV_STATS_COUNTER;
         store(&to[i], load(&from[i]) + (counts ? added[i] : 0));
     }
     set_fold(st, ~fold, (fold & FOLD_PREDECESSOR) | flags, slot);
@@ -522,9 +419,9 @@ rv_stats_set_master(rv_stats_t *st, pid_t pid, unsigned generation)
 void
 rv_stats_set_reload(rv_stats_t *st, int result, const char *text)
 {
-    header_t *h = st->header;
+    rv_stats_layout_t *h = st->header;
 
-    copy_text(h->reload_text, sizeof(h->reload_text), text);
+    rv_stats_layout_copy(h->reload_text, sizeof(h->reload_text), text);
     atomic_store(&h->reload_time, (int64_t) time(NULL));
     atomic_store(&h->reload_result, result);
     atomic_fetch_add(&h->reloads, 1);

@@ -100,8 +100,10 @@ void rv_stats_heartbeat(rv_stats_t *st, uint64_t now);
 
 /* --- the master --------------------------------------------------------- */
 
-/* Prepares a free row for a process about to be forked; rv_stats_set_owner
- * again once its pid is known, or its state has changed. */
+/* Prepares the row of a slot, before a process is forked into it. */
+int rv_stats_prepare(rv_stats_t *st, unsigned slot);
+
+/* Says whose a prepared row is; again when the owner's state has changed. */
 void rv_stats_set_owner(rv_stats_t *st, const rv_stats_owner_t *owner);
 
 /*

@@ -243,13 +243,25 @@ new_zone(const rv_zone_spec_t *spec)
     return zone;
 }
 
+static void
+explain_mapping(const rv_zone_t *zone, const rv_shm_type_t *type, char *error)
+{
+    const char *path = zone->spec.path;
+
+    if (errno == EFBIG && path != NULL)
+        snprintf(error, RV_ZONE_ERROR, "zone \"%s\": \"%s\" is a file of another size, not %zu",
+            zone->name, path, zone->spec.size);
+    else
+        snprintf(error, RV_ZONE_ERROR, "zone \"%s\": mapping %zu bytes of %s%s%s failed (%d: %s)",
+            zone->name, zone->spec.size, type->name, path ? " " : "", path ? path : "", errno,
+            strerror(errno));
+}
+
 static int
 open_new(rv_zone_t *zone, const rv_shm_type_t *type, rv_zone_t *old, char *error)
 {
     if (map(zone, type) != RV_OK) {
-        snprintf(error, RV_ZONE_ERROR, "zone \"%s\": mapping %zu bytes of %s%s%s failed (%d: %s)",
-            zone->name, zone->spec.size, type->name, zone->spec.path ? " " : "",
-            zone->spec.path ? zone->spec.path : "", errno, strerror(errno));
+        explain_mapping(zone, type, error);
         return RV_ERROR;
     }
     zone->spec.path = zone->shm.path;
