@@ -32,8 +32,10 @@ init_stats(rv_zone_t *zone, rv_zone_t *old, void *data)
     if (st == NULL)
         return RV_ERROR;
 
-    if (old != NULL)
+    if (old != NULL) {
         rv_stats_succeed(st, rv_zone_handle(old));
+        rv_zone_hold(zone, old);
+    }
     rv_zone_set_handle(zone, st, (void (*)(void *)) rv_stats_free);
     return RV_OK;
 }

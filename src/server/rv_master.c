@@ -274,12 +274,36 @@ settle(master_t *m)
     }
 }
 
-/* Draining generations none of whose workers lives, the oldest first: their
- * counters end up where they are shown. */
+/* Takes the counters of a generation that is gone over into those of its
+ * successor, unless they are in use by another one. */
+static void
+retire_stats(master_t *m, const rv_stats_t *old)
+{
+    rv_cycle_t *younger[] = { m->draining, m->pending, m->current };
+
+    for (size_t i = 0; i < rv_countof(younger); i++) {
+        for (const rv_cycle_t *c = younger[i]; c != NULL; c = c->next) {
+            if (c->stats == old)
+                return;
+        }
+    }
+    for (size_t i = 0; i < rv_countof(younger); i++) {
+        for (const rv_cycle_t *c = younger[i]; c != NULL; c = c->next) {
+            int retired = rv_stats_retire(c->stats, old);
+
+            if (retired == RV_OK)
+                rv_zone_hold(rv_cycle_find_zone(c, "stats"), NULL);
+            else if (retired == RV_ERROR)
+                rv_log(RV_LOG_ALERT, errno, "taking over counters failed");
+        }
+    }
+}
+
+/* Draining generations none of whose workers lives, the oldest first. */
 static void
 retire(master_t *m)
 {
-    while (m->draining != NULL && m->current != NULL) {
+    while (m->draining != NULL) {
         rv_cycle_t **last = &m->draining;
 
         while ((*last)->next != NULL)
@@ -290,12 +314,7 @@ retire(master_t *m)
             return;
 
         *last = NULL;
-        for (rv_cycle_t *c = m->draining; c != NULL; c = c->next)
-            (void) rv_stats_retire(c->stats, c->stats == cycle->stats ? NULL : cycle->stats);
-        (void) rv_stats_retire(m->current->stats, cycle->stats);
-        if (m->pending != NULL)
-            (void) rv_stats_retire(m->pending->stats, cycle->stats);
-
+        retire_stats(m, cycle->stats);
         rv_log(RV_LOG_NOTICE, 0, "generation %u is gone", cycle->generation);
         rv_cycle_free(cycle, 1);
     }

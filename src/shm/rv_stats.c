@@ -397,7 +397,7 @@ rv_stats_retire(rv_stats_t *st, const rv_stats_t *old)
     uint64_t values[RV_STATS_MAX] = { 0 };
 
     if (old == NULL || st->predecessor != old)
-        return RV_OK;
+        return RV_DONE;
     if (rv_lock_acquire(&st->header->lock, complete_fold, st) == RV_ERROR)
         return RV_ERROR;
 

@@ -116,7 +116,7 @@ int rv_stats_fold(rv_stats_t *st, unsigned slot);
 /*
  * Makes `st` the successor of `old`: what old counts is shown by st too, until
  * rv_stats_retire(st, old) takes old's totals over for good, which is when no
- * process writes to old any more. Retiring what is not the predecessor does nothing.
+ * process writes to old any more. RV_DONE: old is not the predecessor.
  */
 void rv_stats_succeed(rv_stats_t *st, rv_stats_t *old);
 int rv_stats_retire(rv_stats_t *st, const rv_stats_t *old);

@@ -46,7 +46,8 @@ struct rv_zone_s {
     char name[RV_ZONE_NAME];
     char owner[RV_ZONE_NAME];
     unsigned users;
-    int rebuilt; /* by the last rv_zone_lock */
+    int rebuilt;     /* by the last rv_zone_lock */
+    rv_zone_t *held; /* one opening of an older zone */
     void *handle;
     void (*release)(void *);
 };
@@ -321,11 +322,23 @@ rv_zone_close(rv_zone_t *zone, int remove)
 
     if (zone->release != NULL)
         zone->release(zone->handle);
+    if (zone->held != NULL)
+        rv_zone_close(zone->held, remove);
     if (remove)
         rv_shm_destroy(&zone->shm);
     else
         rv_shm_detach(&zone->shm);
     free(zone);
+}
+
+void
+rv_zone_hold(rv_zone_t *zone, rv_zone_t *old)
+{
+    if (zone->held != NULL)
+        rv_zone_close(zone->held, 1);
+    if (old != NULL)
+        old->users++;
+    zone->held = old;
 }
 
 void

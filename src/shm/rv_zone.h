@@ -54,6 +54,13 @@ int rv_zone_open(
  * `remove` is set takes its name from the system. */
 void rv_zone_close(rv_zone_t *zone, int remove);
 
+/*
+ * Keeps `old` open as long as `zone` is, for a content that refers to it: a
+ * process that gives up the generation of the old one must still have it. One
+ * at a time; NULL lets go.
+ */
+void rv_zone_hold(rv_zone_t *zone, rv_zone_t *old);
+
 /* The process that removes names in the end: set it once it has its final pid. */
 void rv_zone_adopt(rv_zone_t *zone);
 
