@@ -97,9 +97,11 @@ check_directive(rv_conf_t *cf, const char *from, const char *to)
 {
     const char *equals = from;
 
-    while (equals < to && *equals != '=' && *equals != ':') /* inih's separators */
+    /* up to inih's separators, or to what it takes for a comment */
+    while (equals < to && *equals != '=' && *equals != ':'
+        && !(*equals == ';' && equals > from && is_blank(equals[-1])))
         equals++;
-    if (equals == to)
+    if (equals == to || *equals == ';')
         return rv_conf_error(cf, "no \"=\" in \"%.*s\"", (int) (to - from), from);
 
     const char *name = from, *name_end = equals;
@@ -119,6 +121,12 @@ check_line(reader_t *r, const char *from, const char *to)
 {
     rv_conf_t *cf = r->cf;
 
+    int is_section = from < to && *from == '[';
+
+    if (is_section) {
+        r->in_section = 1;
+        rv_conf_skip(cf); /* should it be none */
+    }
     if (to - from > RV_CONF_READ_LINE)
         return rv_conf_error(cf, "line is longer than %d bytes", RV_CONF_READ_LINE);
 
@@ -130,12 +138,7 @@ check_line(reader_t *r, const char *from, const char *to)
     if (from == to || *from == '#' || *from == ';')
         return RV_DONE;
 
-    if (*from == '[') {
-        r->in_section = 1;
-        rv_conf_skip(cf); /* should it be none */
-        return check_section(cf, from, to);
-    }
-    return check_directive(cf, from, to);
+    return is_section ? check_section(cf, from, to) : check_directive(cf, from, to);
 }
 
 /* An ini_reader, in the manner of fgets. */
@@ -194,8 +197,13 @@ rv_conf_read_file(rv_conf_t *cf, const char *path, const char **text)
     if (length >= 3 && memcmp(data, mark, 3) == 0)
         reader.at += 3;
 
-    if (ini_parse_stream(read_line, &reader, on_directive, &reader) < 0)
+    int bad_line = ini_parse_stream(read_line, &reader, on_directive, &reader);
+    if (bad_line < 0)
         rv_conf_error(cf, "not enough memory");
+    if (bad_line > 0 && rv_conf_error_count(cf) == 0) {
+        rv_conf_at_line(cf, (unsigned) bad_line);
+        rv_conf_error(cf, "malformed line");
+    }
 
     if (text != NULL)
         *text = rv_pool_strdup(rv_conf_pool(cf), data);
@@ -210,6 +218,10 @@ static void
 override_one(rv_conf_t *cf, char *text)
 {
     char *equals = strchr(text, '=');
+    if (find_control(text, text + strlen(text)) != NULL) {
+        rv_conf_error(cf, "control character in \"%s\"", text);
+        return;
+    }
     if (equals == NULL) {
         rv_conf_error(cf, "no \"=\" in \"%s\"", text);
         return;

@@ -200,43 +200,44 @@ bind_new(rv_listener_t *ls, int fd, char *error)
     return RV_OK;
 }
 
-/* Opens the next descriptor: the old one's duplicate, or a new socket. */
+/* A duplicate of the old one's. To be joined by others at its address, it must
+ * share it. */
 static int
-open_next(rv_listener_t *ls, const rv_listener_t *old, char *error)
+open_duplicate(rv_listener_t *ls, const rv_listener_t *old, char *error)
 {
     int *fd = &ls->fds[ls->count];
     int on = 1;
 
-    if (old != NULL && ls->count < old->count) {
-        *fd = rv_fd_dup(old->fds[ls->count]);
-        if (*fd == -1)
-            return fail(ls, "dup()", error);
-        ls->count++;
-        if (ls->reuseport && setsockopt(*fd, SOL_SOCKET, REUSEPORT, &on, sizeof(on)) == -1)
-            return fail(ls, "setsockopt()", error);
-    } else {
-        *fd = rv_fd_socket(ls->addr.sockaddr.sa.sa_family, SOCK_STREAM);
-        if (*fd == -1)
-            return fail(ls, "socket()", error);
-        ls->count++;
-        if (bind_new(ls, *fd, error) != RV_OK)
-            return RV_ERROR;
-    }
+    *fd = rv_fd_dup(old->fds[ls->count]);
+    if (*fd == -1)
+        return fail(ls, "dup()", error);
+    ls->count++;
 
-    if (listen(*fd, ls->backlog) == -1)
-        return fail(ls, "listen()", error);
+    if (!ls->reuseport || old->reuseport)
+        return RV_OK;
+    if (setsockopt(*fd, SOL_SOCKET, REUSEPORT, &on, sizeof(on)) == -1)
+        return fail(ls, "setsockopt()", error);
+    ls->lent_reuseport = 1;
     return RV_OK;
 }
 
-/* A unix socket that is kept may get another mode. */
 static int
-set_kept_mode(const rv_listener_t *ls, const rv_listener_t *old, char *error)
+open_next(rv_listener_t *ls, const rv_listener_t *old, char *error)
 {
-    if (old == NULL || ls->addr.sockaddr.sa.sa_family != AF_UNIX || ls->mode == old->mode)
-        return RV_OK;
+    int *fd = &ls->fds[ls->count];
 
-    if (chmod(ls->addr.sockaddr.un.sun_path, ls->mode) == -1)
-        return fail(ls, "chmod()", error);
+    if (old != NULL && ls->count < old->count)
+        return open_duplicate(ls, old, error);
+
+    *fd = rv_fd_socket(ls->addr.sockaddr.sa.sa_family, SOCK_STREAM);
+    if (*fd == -1)
+        return fail(ls, "socket()", error);
+    ls->count++;
+    if (bind_new(ls, *fd, error) != RV_OK)
+        return RV_ERROR;
+
+    if (listen(*fd, ls->backlog) == -1)
+        return fail(ls, "listen()", error);
     return RV_OK;
 }
 
@@ -247,7 +248,7 @@ rv_listener_open(
     unsigned wanted = ls->reuseport ? workers : 1;
 
     ls->count = 0;
-    ls->bound_path = 0;
+    ls->bound_path = ls->lent_reuseport = 0;
     ls->fds = calloc(wanted, sizeof(int));
     if (ls->fds == NULL)
         return fail(ls, "malloc()", error);
@@ -256,17 +257,41 @@ rv_listener_open(
         if (open_next(ls, old, error) != RV_OK)
             goto failed;
     }
-    if (set_kept_mode(ls, old, error) == RV_OK)
-        return RV_OK;
+    return RV_OK;
 
 failed:
     rv_listener_close(ls, 1);
     return RV_ERROR;
 }
 
+int
+rv_listener_commit(rv_listener_t *ls, rv_listener_t *old, char error[RV_LISTENER_ERROR])
+{
+    int is_unix = ls->addr.sockaddr.sa.sa_family == AF_UNIX;
+
+    ls->lent_reuseport = 0;
+    if (old == NULL)
+        return RV_OK;
+
+    ls->bound_path |= old->bound_path;
+    old->bound_path = 0;
+    if (is_unix && ls->mode != old->mode && chmod(ls->addr.sockaddr.un.sun_path, ls->mode) == -1)
+        return fail(ls, "chmod()", error);
+
+    for (unsigned i = 0; ls->backlog != old->backlog && i < rv_min(ls->count, old->count); i++) {
+        if (listen(ls->fds[i], ls->backlog) == -1)
+            return fail(ls, "listen()", error);
+    }
+    return RV_OK;
+}
+
 void
 rv_listener_close(rv_listener_t *ls, int remove)
 {
+    int off = 0;
+
+    if (ls->lent_reuseport) /* it was never committed */
+        (void) setsockopt(ls->fds[0], SOL_SOCKET, REUSEPORT, &off, sizeof(off));
     for (unsigned i = 0; i < ls->count; i++)
         rv_fd_close(&ls->fds[i]);
 
@@ -276,7 +301,7 @@ rv_listener_close(rv_listener_t *ls, int remove)
     free(ls->fds);
     ls->fds = NULL;
     ls->count = 0;
-    ls->bound_path = 0;
+    ls->bound_path = ls->lent_reuseport = 0;
 }
 
 int

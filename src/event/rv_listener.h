@@ -22,7 +22,8 @@ typedef struct {
 
     int *fds; /* one, or with reuseport one for each worker number */
     unsigned count;
-    int bound_path; /* the unix socket's file is ours to remove */
+    int bound_path;     /* the unix socket's file is ours to remove */
+    int lent_reuseport; /* the old generation's socket was made to share its address */
 } rv_listener_t;
 
 /*
@@ -35,10 +36,14 @@ int rv_listener_parse(
 /*
  * Opens it for `workers` workers: descriptors of `old`, which has the same address, are
  * duplicated, others bound anew; a stale unix socket is replaced, a live one
- * is an error. RV_ERROR: nothing is open, `error` says why.
+ * is an error. Nothing of old's changes. RV_ERROR: nothing is open, `error` says why.
  */
 int rv_listener_open(
     rv_listener_t *ls, unsigned workers, const rv_listener_t *old, char error[RV_LISTENER_ERROR]);
+
+/* The listener takes the place of `old`, or (NULL) of none: what they have in
+ * common gets its backlog and mode only now. RV_ERROR: it goes on with the old ones. */
+int rv_listener_commit(rv_listener_t *ls, rv_listener_t *old, char error[RV_LISTENER_ERROR]);
 
 /* Closes this process's descriptors. With `remove` a unix socket's file that is
  * its own goes too. */

@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
+enum { URL_ROOM = 1024 };
+
 static int
 is_redirect(unsigned code)
 {
@@ -22,6 +24,9 @@ check(rv_conf_t *cf, const char *path, const rv_http_location_t *location)
     if (is_redirect(location->reply.code) && location->reply.text[0] == '\0')
         return rv_conf_error(
             cf, "\"return = %u\" in location \"%s\" needs a URL", location->reply.code, path);
+    if (is_redirect(location->reply.code) && strlen(location->reply.text) >= URL_ROOM)
+        return rv_conf_error(
+            cf, "the URL in location \"%s\" is longer than %d bytes", path, URL_ROOM - 1);
     return RV_OK;
 }
 
@@ -29,7 +34,7 @@ static void
 answer(rv_http_request_t *r, const rv_http_location_t *location)
 {
     const char *text = location->reply.text;
-    char line[256];
+    char line[URL_ROOM + 16];
 
     if (is_redirect(location->reply.code)) {
         snprintf(line, sizeof(line), "Location: %s\r\n", text);

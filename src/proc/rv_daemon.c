@@ -30,6 +30,21 @@ static size_t title_room;
 static char **moved_environ __attribute__((used)); /* kept: libc may hold pointers into it */
 
 int
+rv_daemon_fill_standard(void)
+{
+    int fd;
+
+    do {
+        fd = open("/dev/null", O_RDWR); /* kept over exec, as the others are */
+        if (fd == -1)
+            return RV_ERROR;
+    } while (fd <= STDERR_FILENO);
+
+    rv_fd_close(&fd);
+    return RV_OK;
+}
+
+int
 rv_daemon_to_null(int fd)
 {
     int null = open("/dev/null", O_RDWR | O_CLOEXEC);

@@ -26,6 +26,10 @@ int rv_daemon_detach(int *notify);
  * puts /dev/null in the place of standard error. */
 void rv_daemon_ready(int *notify, int keep_stderr);
 
+/* Opens /dev/null for each standard descriptor that is closed, so that nothing
+ * else gets its number. First of all. */
+int rv_daemon_fill_standard(void);
+
 /* Puts /dev/null in the place of a standard descriptor. */
 int rv_daemon_to_null(int fd);
 

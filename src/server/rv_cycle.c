@@ -366,13 +366,12 @@ rv_cycle_open(rv_cycle_t *cycle, const rv_cycle_t *old, char reason[RV_CYCLE_REA
 void
 rv_cycle_commit(rv_cycle_t *cycle, rv_cycle_t *old)
 {
-    for (rv_cycle_listener_t *l = cycle->listeners; old != NULL && l != NULL; l = l->next) {
+    for (rv_cycle_listener_t *l = cycle->listeners; l != NULL; l = l->next) {
         rv_cycle_listener_t *same = find_listener(old, &l->listener.addr);
+        char error[RV_LISTENER_ERROR];
 
-        if (same != NULL) {
-            l->listener.bound_path |= same->listener.bound_path;
-            same->listener.bound_path = 0;
-        }
+        if (rv_listener_commit(&l->listener, same == NULL ? NULL : &same->listener, error) != RV_OK)
+            rv_log(RV_LOG_ERROR, 0, "%s", error);
     }
     if (old != NULL)
         rv_cycle_close_listeners(old, 1);

@@ -252,7 +252,8 @@ main(int argc, char **argv)
     static rv_options_t o; /* its texts live as long as the process */
 
     rv_log_terminal(RV_LOG_WARN);
-    if (rv_daemon_title_init(argc, argv) != RV_OK) { /* moves argv: before all else */
+    if (rv_daemon_fill_standard() != RV_OK
+        || rv_daemon_title_init(argc, argv) != RV_OK) { /* moves argv: before all else */
         rv_log(RV_LOG_EMERG, errno, "starting failed");
         return 1;
     }
