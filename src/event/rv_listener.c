@@ -311,6 +311,7 @@ rv_listener_take(rv_listener_t *ls, unsigned worker)
     int fd = ls->fds[index];
 
     ls->fds[index] = -1;
+    ls->lent_reuseport = 0; /* the master's to take back */
     rv_listener_close(ls, 0);
     return fd;
 }

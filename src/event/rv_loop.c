@@ -17,8 +17,6 @@
 struct rv_loop_s {
     struct event_base *base;
     struct event *alarm; /* ends a step that was given a limit */
-    void (*flushed)(void *);
-    void *flushed_data;
 };
 
 struct rv_loop_watch_s {
@@ -26,7 +24,6 @@ struct rv_loop_watch_s {
 };
 
 typedef struct {
-    rv_loop_t *loop;
     rv_loop_watch_t *read;
     struct event *write;
 } channel_watch_t;
@@ -195,17 +192,13 @@ rv_loop_unwatch(rv_loop_watch_t *watch)
 
 /* --- channels ----------------------------------------------------------------- */
 
+/* That a queue has become empty ends the step of the loop; nobody is told. */
 static void
 on_writable(int fd, short what, void *data)
 {
-    rv_channel_t *ch = data;
-    const channel_watch_t *watch = rv_channel_waiting_data(ch);
-
     (void) fd;
     (void) what;
-    (void) rv_channel_flush(ch); /* the other end gone: its death is reported otherwise */
-    if (watch->loop->flushed != NULL)
-        watch->loop->flushed(watch->loop->flushed_data);
+    (void) rv_channel_flush(data); /* the other end gone: its death is reported otherwise */
 }
 
 static void
@@ -238,7 +231,6 @@ rv_loop_watch_channel(rv_loop_t *loop, rv_channel_t *ch, rv_loop_ready_t ready, 
     if (watch == NULL)
         return RV_ERROR;
 
-    watch->loop = loop;
     watch->write = event_new(loop->base, fd, EV_WRITE | EV_PERSIST, on_writable, ch);
     if (watch->write == NULL)
         goto failed;
@@ -264,11 +256,4 @@ rv_loop_unwatch_channel(rv_channel_t *ch)
 
     free_channel_watch(rv_channel_waiting_data(ch));
     rv_channel_on_waiting(ch, NULL, NULL);
-}
-
-void
-rv_loop_on_flushed(rv_loop_t *loop, void (*flushed)(void *), void *data)
-{
-    loop->flushed = flushed;
-    loop->flushed_data = data;
 }

@@ -24,7 +24,8 @@ typedef void (*rv_loop_ready_t)(int fd, short what, void *data);
 /* 1 when libevent has this method here: "epoll", "poll", "select", ... */
 int rv_loop_has_method(const char *method);
 
-/* The names of all it has, up to NULL; libevent's. */
+/* The names of all it has, up to NULL; libevent's, until the next call of
+ * anything here that takes a method. */
 const char **rv_loop_methods(void);
 
 /* libevent's own messages go to our log from now on. */
@@ -64,9 +65,5 @@ int rv_loop_watch_channel(rv_loop_t *loop, rv_channel_t *ch, rv_loop_ready_t rea
 
 /* Before the channel is destroyed. A channel that is not watched, or NULL, is allowed. */
 void rv_loop_unwatch_channel(rv_channel_t *ch);
-
-/* Called after each flush of any channel that emptied its queue; one function
- * for the process. */
-void rv_loop_on_flushed(rv_loop_t *loop, void (*flushed)(void *), void *data);
 
 #endif

@@ -148,11 +148,20 @@ rv_channel_counts(const rv_channel_t *ch)
     return &ch->counts;
 }
 
+static void
+tell_waiting(rv_channel_t *ch, int on)
+{
+    if (ch->waiting != NULL)
+        ch->waiting(ch, on, ch->data);
+}
+
 void
 rv_channel_on_waiting(rv_channel_t *ch, void (*waiting)(rv_channel_t *, int, void *), void *data)
 {
     ch->waiting = waiting;
     ch->data = data;
+    if (ch->first != NULL)
+        tell_waiting(ch, 1);
 }
 
 void *
@@ -183,13 +192,6 @@ write_record(const rv_channel_t *ch, const rv_message_t *msg, char *record)
 
     memset(record + used, 0, RECORD - used);
     return RECORD;
-}
-
-static void
-tell_waiting(rv_channel_t *ch, int on)
-{
-    if (ch->waiting != NULL)
-        ch->waiting(ch, on, ch->data);
 }
 
 /* Takes a waiting control message with this key out of the queue. Not one of

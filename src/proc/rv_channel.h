@@ -69,7 +69,7 @@ int rv_channel_fd(const rv_channel_t *ch);
 const rv_channel_counts_t *rv_channel_counts(const rv_channel_t *ch);
 
 /* Who is told when messages begin (1) and cease (0) to wait for the socket to
- * become writable. */
+ * become writable; at once, where some wait already. */
 void rv_channel_on_waiting(
     rv_channel_t *ch, void (*waiting)(rv_channel_t *, int, void *), void *data);
 void *rv_channel_waiting_data(const rv_channel_t *ch);

@@ -22,13 +22,13 @@
 static int
 init_stats(rv_zone_t *zone, rv_zone_t *old, void *data)
 {
-    const rv_cycle_t *cycle = data;
-    void *memory = rv_zone_alloc(zone, rv_stats_size(&cycle->stats_defs, RV_PROCESS_SLOTS));
+    const rv_stats_defs_t *defs = data;
+    void *memory = rv_zone_alloc(zone, rv_stats_size(defs, RV_PROCESS_SLOTS));
 
     if (memory == NULL)
         return RV_ERROR;
 
-    rv_stats_t *st = rv_stats_create(memory, &cycle->stats_defs, RV_PROCESS_SLOTS);
+    rv_stats_t *st = rv_stats_create(memory, defs, RV_PROCESS_SLOTS);
     if (st == NULL)
         return RV_ERROR;
 
@@ -40,22 +40,37 @@ init_stats(rv_zone_t *zone, rv_zone_t *old, void *data)
     return RV_OK;
 }
 
+/* What this program counts: the same in every generation. */
+static int
+define_stats(rv_stats_defs_t *defs)
+{
+    *defs = (rv_stats_defs_t){ 0 };
+    if (rv_stats_define(defs, "connections", rv_connection_stats) != RV_OK)
+        return RV_ERROR;
+
+    for (size_t i = 0; rv_modules[i] != NULL; i++) {
+        if (rv_modules[i]->stats != NULL
+            && rv_stats_define(defs, rv_modules[i]->name, rv_modules[i]->stats) != RV_OK)
+            return RV_ERROR;
+    }
+    return RV_OK;
+}
+
 static int
 ask_for_stats(rv_cycle_t *cycle)
 {
-    for (size_t i = 0; rv_modules[i] != NULL; i++) {
-        if (rv_modules[i]->stats == NULL)
-            continue;
-        if (rv_stats_define(&cycle->stats_defs, rv_modules[i]->name, rv_modules[i]->stats) != RV_OK)
-            return rv_conf_error(cycle->conf, "more than %d counters", RV_STATS_MAX);
-    }
+    static rv_stats_defs_t defs; /* the zone outlives the generation */
+
+    if (define_stats(&defs) != RV_OK)
+        return rv_conf_error(
+            cycle->conf, "more than %d counters, or a name too long", RV_STATS_MAX);
 
     rv_zone_spec_t spec = { .name = "stats",
         .owner = "core",
         .type = "auto",
-        .need = rv_stats_size(&cycle->stats_defs, RV_PROCESS_SLOTS),
+        .need = rv_stats_size(&defs, RV_PROCESS_SLOTS),
         .init = init_stats,
-        .data = cycle };
+        .data = &defs };
     return rv_cycle_zone(cycle, cycle->conf, &spec);
 }
 
@@ -83,7 +98,6 @@ call_configure(rv_cycle_t *cycle)
     cycle->core = rv_conf_get(cycle->conf, "main", NULL);
     cycle->events = rv_conf_get(cycle->conf, "events", NULL);
 
-    (void) rv_stats_define(&cycle->stats_defs, "connections", rv_connection_stats);
     if (ask_for_stats(cycle) != RV_OK)
         return;
 

@@ -52,7 +52,6 @@ struct rv_cycle_s {
     const rv_core_events_t *events;
     rv_cycle_listener_t *listeners;
     rv_cycle_zone_t *zones;
-    rv_stats_defs_t stats_defs;
     rv_stats_t *stats;
     rv_log_set_t log;
 

@@ -455,8 +455,8 @@ rv_worker_run_alone(rv_cycle_t *cycle, void (*ready)(void *), void *data)
     };
     int result = RV_ERROR;
 
-    if (rv_stats_prepare(cycle->stats, 0) == RV_OK && init(&w) == RV_OK) {
-        rv_stats_set_owner(cycle->stats, &owner);
+    if (rv_stats_prepare(cycle->stats, 0) == RV_OK
+        && rv_stats_set_owner(cycle->stats, &owner) == RV_OK && init(&w) == RV_OK) {
         rv_stats_own(cycle->stats, 0);
         start(&w);
         ready(data);

@@ -74,7 +74,8 @@ set_row(const rv_process_t *p, const rv_cycle_t *cycle)
         .state = p->state,
         .started = time(NULL) };
 
-    rv_stats_set_owner(cycle->stats, &owner);
+    if (rv_stats_set_owner(cycle->stats, &owner) != RV_OK)
+        rv_log(RV_LOG_ALERT, errno, "entering worker %u into the statistics failed", p->worker);
 }
 
 static int

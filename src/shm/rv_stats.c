@@ -64,7 +64,8 @@ int
 rv_stats_define(rv_stats_defs_t *defs, const char *module, const rv_stats_def_t *def)
 {
     for (; def->name != NULL; def++) {
-        if (defs->count == RV_STATS_MAX)
+        if (defs->count == RV_STATS_MAX || strlen(module) >= RV_STATS_MODULE
+            || strlen(def->name) >= RV_STATS_NAME)
             return RV_ERROR;
         defs->entry[defs->count].module = module;
         defs->entry[defs->count].def = def;
@@ -189,8 +190,12 @@ count_completed(rv_stats_t *st, rv_stats_row_ref_t *ref)
 void
 rv_stats_apply(rv_stats_t *st, const rv_stats_change_t *changes, unsigned count)
 {
-    if (st->own.row != NULL)
-        rv_stats_row_apply(&st->own, changes, count);
+    if (st->own.row == NULL)
+        return;
+
+    rv_stats_row_apply(&st->own, changes, count);
+    if (st->own.completed > 0)
+        count_completed(st, &st->own);
 }
 
 void
@@ -300,18 +305,6 @@ rv_stats_prepare(rv_stats_t *st, unsigned slot)
     return RV_OK;
 }
 
-void
-rv_stats_set_owner(rv_stats_t *st, const rv_stats_owner_t *owner)
-{
-    rv_stats_row_t *row = row_at(st, owner->slot).row;
-
-    atomic_store(&row->worker, owner->worker);
-    atomic_store(&row->generation, owner->generation);
-    atomic_store(&row->state, owner->state);
-    atomic_store(&row->started, owner->started);
-    atomic_store(&row->pid, owner->pid);
-}
-
 /* Changes `fold`: which base, which row is part of it, the flags as they are. */
 static void
 set_fold(rv_stats_t *st, uint64_t base, uint64_t flags, uint64_t slot)
@@ -320,6 +313,7 @@ set_fold(rv_stats_t *st, uint64_t base, uint64_t flags, uint64_t slot)
 
     atomic_store(&st->header->fold,
         count << FOLD_COUNT_SHIFT | slot << FOLD_SLOT_SHIFT | flags | (base & FOLD_BASE));
+    atomic_thread_fence(memory_order_seq_cst); /* before what follows is changed */
 }
 
 /* Empties the row that a fold left to be passed over. */
@@ -347,6 +341,23 @@ complete_fold(void *data)
     return RV_OK;
 }
 
+int
+rv_stats_set_owner(rv_stats_t *st, const rv_stats_owner_t *owner)
+{
+    rv_stats_row_t *row = row_at(st, owner->slot).row;
+
+    if (rv_lock_acquire(&st->header->lock, complete_fold, st) == RV_ERROR)
+        return RV_ERROR;
+
+    atomic_store(&row->worker, owner->worker);
+    atomic_store(&row->generation, owner->generation);
+    atomic_store(&row->state, owner->state);
+    atomic_store(&row->started, owner->started);
+    atomic_store(&row->pid, owner->pid);
+    rv_lock_release(&st->header->lock);
+    return RV_OK;
+}
+
 /* Puts base + added counters in force, together with flags and the slot. */
 static void
 add_to_base(rv_stats_t *st, const uint64_t *added, uint64_t flags, uint64_t slot)
@@ -368,10 +379,13 @@ rv_stats_fold(rv_stats_t *st, unsigned slot)
     rv_stats_row_ref_t ref = row_at(st, slot);
     uint64_t values[RV_STATS_MAX];
 
-    if (atomic_load(&ref.row->pid) == 0)
-        return RV_OK;
+    /* first the lock, which completes what a dead master began */
     if (rv_lock_acquire(&st->header->lock, complete_fold, st) == RV_ERROR)
         return RV_ERROR;
+    if (atomic_load(&ref.row->pid) == 0) {
+        rv_lock_release(&st->header->lock);
+        return RV_OK;
+    }
 
     int taken = rv_stats_row_take_over(&ref);
     count_completed(st, &ref);
@@ -401,8 +415,11 @@ rv_stats_retire(rv_stats_t *st, const rv_stats_t *old)
     if (rv_lock_acquire(&st->header->lock, complete_fold, st) == RV_ERROR)
         return RV_ERROR;
 
-    add_predecessor(st, values);
-    add_to_base(st, values, FOLD_PREDECESSOR, 0);
+    /* unless somebody did so and was killed behind it */
+    if (!(atomic_load(&st->header->fold) & FOLD_PREDECESSOR)) {
+        add_predecessor(st, values);
+        add_to_base(st, values, FOLD_PREDECESSOR, 0);
+    }
     st->predecessor = NULL;
 
     rv_lock_release(&st->header->lock);

@@ -14,8 +14,10 @@
 
 #include <sys/types.h>
 
-#define RV_STATS_MAX 128  /* definitions */
-#define RV_STATS_TEXT 512 /* text of the last reload's result */
+#define RV_STATS_MAX 128   /* definitions */
+#define RV_STATS_MODULE 32 /* room for a module's name, */
+#define RV_STATS_NAME 48   /* and a value's, the NUL included */
+#define RV_STATS_TEXT 512  /* text of the last reload's result */
 
 typedef enum {
     RV_STATS_COUNTER = 1, /* only grows; kept when its process is gone */
@@ -50,7 +52,7 @@ typedef struct {
 } rv_stats_owner_t;
 
 /* Adds a module's definitions, which end in one without a name. RV_ERROR:
- * there would be more than RV_STATS_MAX. */
+ * there would be more than RV_STATS_MAX, or a name is too long. */
 int rv_stats_define(rv_stats_defs_t *defs, const char *module, const rv_stats_def_t *def);
 
 /* Bytes that rv_stats_create needs. */
@@ -104,7 +106,7 @@ void rv_stats_heartbeat(rv_stats_t *st, uint64_t now);
 int rv_stats_prepare(rv_stats_t *st, unsigned slot);
 
 /* Says whose a prepared row is; again when the owner's state has changed. */
-void rv_stats_set_owner(rv_stats_t *st, const rv_stats_owner_t *owner);
+int rv_stats_set_owner(rv_stats_t *st, const rv_stats_owner_t *owner);
 
 /*
  * The process of that slot is dead: completes its last transaction, adds its

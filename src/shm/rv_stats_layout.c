@@ -77,11 +77,27 @@ rv_stats_layout_finish(rv_stats_layout_t *h)
     h->magic = MAGIC;
 }
 
+/* Whether `count` pieces of `each` bytes from `offset` on end before `end`. */
+static int
+fits(uint64_t offset, uint64_t count, uint64_t each, uint64_t end)
+{
+    return offset % ALIGN == 0 && offset + count * each <= end; /* 32 bits each */
+}
+
 int
 rv_stats_layout_is_valid(const rv_stats_layout_t *h, size_t size)
 {
-    return size >= sizeof(*h) && h->magic == MAGIC && h->version == VERSION
-        && h->count <= RV_STATS_MAX && total_size(h) <= size;
+    if (size < sizeof(*h) || h->magic != MAGIC || h->version != VERSION || h->count > RV_STATS_MAX)
+        return 0;
+
+    uint64_t base = align(h->count * sizeof(uint64_t));
+    uint64_t values = h->value_offset + (uint64_t) h->count * sizeof(uint64_t);
+
+    return h->def_offset >= sizeof(*h) && h->def_size == sizeof(rv_stats_layout_def_t)
+        && h->row_size % ALIGN == 0 && h->value_offset == offsetof(rv_stats_row_t, value)
+        && values <= h->row_size && fits(h->def_offset, h->count, h->def_size, h->base_offset)
+        && fits(h->base_offset, 2, base, h->row_offset)
+        && fits(h->row_offset, h->rows, h->row_size, size);
 }
 
 static void *

@@ -10,8 +10,8 @@
 #include "rv_stats.h"
 
 typedef struct {
-    char module[32];
-    char name[48];
+    char module[RV_STATS_MODULE];
+    char name[RV_STATS_NAME];
     char help[112];
     uint32_t kind;
     uint32_t reserved;

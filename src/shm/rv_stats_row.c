@@ -54,6 +54,10 @@ rv_stats_row_apply(rv_stats_row_ref_t *ref, const rv_stats_change_t *changes, un
 {
     rv_stats_row_t *row = ref->row;
 
+    for (unsigned i = 0; i < changed && i < RV_STATS_CHANGES; i++) {
+        if (changes[i].index >= ref->count)
+            return;
+    }
     if (changed > RV_STATS_CHANGES || rv_lock_acquire(&row->lock, complete, ref) == RV_ERROR)
         return;
 
@@ -144,6 +148,7 @@ rv_stats_row_empty(rv_stats_row_ref_t *ref)
 {
     atomic_store(&ref->row->pid, 0);
     atomic_store(&ref->row->entries, 0);
+    atomic_store(&ref->row->heartbeat, 0);
     for (unsigned i = 0; i < ref->count; i++)
         store(&ref->row->value[i], 0);
 }

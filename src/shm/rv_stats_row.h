@@ -53,7 +53,8 @@ typedef struct {
 /* For a new, zeroed row. */
 int rv_stats_row_init(rv_stats_row_t *row);
 
-/* Adds to several values, at most RV_STATS_CHANGES, each index once. */
+/* Adds to several values, at most RV_STATS_CHANGES, each index once. More, or an
+ * index that there is not: nothing happens. */
 void rv_stats_row_apply(
     rv_stats_row_ref_t *ref, const rv_stats_change_t *changes, unsigned changed);
 

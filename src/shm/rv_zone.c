@@ -20,6 +20,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 #define MAGIC UINT64_C(0x72656576657a6e31) /* "reevezn1" */
@@ -266,6 +267,11 @@ open_new(rv_zone_t *zone, const rv_shm_type_t *type, rv_zone_t *old, char *error
         return RV_ERROR;
     }
     zone->spec.path = zone->shm.path;
+    if ((type->flags & RV_SHM_KEPT) && flock(zone->shm.fd, LOCK_EX | LOCK_NB) == -1) {
+        zone->shm.existed = 1; /* by somebody else, though empty as yet */
+        snprintf(error, RV_ZONE_ERROR, "zone \"%s\": \"%s\" is in use", zone->name, zone->shm.path);
+        return RV_ERROR;
+    }
     zone->spec.instance = NULL;
 
     if (zone->shm.existed) {
@@ -307,7 +313,9 @@ rv_zone_open(
         return RV_ERROR;
     }
     if (open_new(fresh, type, old, error) != RV_OK) {
-        rv_zone_close(fresh, !fresh->shm.existed);
+        if ((type->flags & RV_SHM_KEPT) && fresh->shm.fd != -1 && !fresh->shm.existed)
+            rv_shm_remove(type, fresh->shm.path);
+        rv_zone_close(fresh, 1);
         return RV_ERROR;
     }
     *zone = fresh;
@@ -350,6 +358,8 @@ rv_zone_adopt(rv_zone_t *zone)
 void
 rv_zone_set_handle(rv_zone_t *zone, void *handle, void (*release)(void *))
 {
+    if (zone->release != NULL)
+        zone->release(zone->handle);
     zone->handle = handle;
     zone->release = release;
 }

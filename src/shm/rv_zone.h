@@ -36,7 +36,7 @@ typedef struct {
 
     /* A process died holding the lock: makes the content whole. */
     int (*repair)(rv_zone_t *zone, void *data);
-    void *data;
+    void *data; /* for both; must live as long as the process: a zone outlives its generation */
 } rv_zone_spec_t;
 
 /* Checks all that can be checked without opening: RV_OK, or RV_ERROR and `error`. */
