@@ -22,6 +22,7 @@
 
 #define rv_countof(array) (sizeof(array) / sizeof((array)[0]))
 
+/* Evaluate one argument twice: no calls that do something. */
 #define rv_min(a, b) ((a) < (b) ? (a) : (b))
 #define rv_max(a, b) ((a) > (b) ? (a) : (b))
 

@@ -210,9 +210,17 @@ rv_fd_read_file(const char *path, size_t limit, char **data, size_t *length)
     enum { FIRST = 4096 };
 
     *data = NULL;
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
     if (fd == -1)
         return RV_ERROR;
+
+    struct stat st;
+    if (fstat(fd, &st) == -1)
+        goto failed;
+    if (!S_ISREG(st.st_mode)) { /* a pipe might never end */
+        errno = S_ISDIR(st.st_mode) ? EISDIR : EINVAL;
+        goto failed;
+    }
 
     *data = malloc(FIRST + 1);
     if (*data == NULL || read_all(fd, FIRST, limit, data, length) != RV_OK)

@@ -35,8 +35,8 @@ int rv_fd_create(const char *path, int flags, unsigned mode);
 int rv_fd_write(int fd, const void *data, size_t length);
 
 /*
- * Reads a whole file of at most `limit` bytes (EFBIG above it, EISDIR for a
- * folder). *data is NUL-terminated, the NUL not counted in *length, and the
+ * Reads a whole file of at most `limit` bytes (EFBIG above it; EISDIR for a
+ * folder, EINVAL for what is no file). *data is NUL-terminated, the NUL not counted in *length, and the
  * caller's to free.
  */
 int rv_fd_read_file(const char *path, size_t limit, char **data, size_t *length);

@@ -138,7 +138,11 @@ check_line(reader_t *r, const char *from, const char *to)
     if (from == to || *from == '#' || *from == ';')
         return RV_DONE;
 
-    return is_section ? check_section(cf, from, to) : check_directive(cf, from, to);
+    if (is_section) {
+        (void) check_section(cf, from, to);
+        return RV_DONE; /* what inih thinks of sections does not matter */
+    }
+    return check_directive(cf, from, to);
 }
 
 /* An ini_reader, in the manner of fgets. */

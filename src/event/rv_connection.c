@@ -37,11 +37,15 @@ struct rv_connections_s {
     int paused;
     int draining;
     int limit_logged;
+    int64_t failure_logged; /* ms: when accept() failed so last */
     int accepts, handled;
     int state[3]; /* indices of the gauges, by state */
 };
 
-enum { PAUSE_MSEC = 500 };
+enum {
+    PAUSE_MSEC = 500,
+    PAUSE_LOG_MSEC = 10 * 1000 /* between two lines about it */
+};
 
 const rv_stats_def_t rv_connection_stats[] = {
     { "accepts", RV_STATS_COUNTER, "Accepted client connections." },
@@ -95,6 +99,7 @@ rv_connections_create(rv_loop_t *loop, rv_stats_t *stats, unsigned limit)
     all->loop = loop;
     all->stats = stats;
     all->limit = limit;
+    all->failure_logged = INT64_MIN / 2;
     all->accepts = rv_stats_find(stats, module, "accepts");
     all->handled = rv_stats_find(stats, module, "handled");
     all->state[RV_CONNECTION_WAITING] = rv_stats_find(stats, module, "waiting");
@@ -201,7 +206,11 @@ accept_failed(rv_connections_t *all, int err)
         if (err == passing[i])
             return;
     }
-    rv_log(RV_LOG_CRIT, err, "accept() failed, accepting pauses");
+    /* each client that leaves makes room for one more try: that is no news */
+    if (rv_loop_now() - all->failure_logged >= PAUSE_LOG_MSEC) {
+        all->failure_logged = rv_loop_now();
+        rv_log(RV_LOG_CRIT, err, "accept() failed, accepting pauses");
+    }
     pause_accepting(all);
     event_add(all->resume, &pause);
 }

@@ -247,6 +247,10 @@ rv_listener_open(
 {
     unsigned wanted = ls->reuseport ? workers : 1;
 
+    if (old != NULL && old->ipv6only != ls->ipv6only) {
+        snprintf(error, RV_LISTENER_ERROR, "\"ipv6only\" of a bound address cannot be changed");
+        return RV_ERROR;
+    }
     ls->count = 0;
     ls->bound_path = ls->lent_reuseport = 0;
     ls->fds = calloc(wanted, sizeof(int));
@@ -290,7 +294,7 @@ rv_listener_close(rv_listener_t *ls, int remove)
 {
     int off = 0;
 
-    if (ls->lent_reuseport) /* it was never committed */
+    if (ls->lent_reuseport && remove) /* it was never committed */
         (void) setsockopt(ls->fds[0], SOL_SOCKET, REUSEPORT, &off, sizeof(off));
     for (unsigned i = 0; i < ls->count; i++)
         rv_fd_close(&ls->fds[i]);

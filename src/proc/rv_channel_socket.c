@@ -152,8 +152,8 @@ rv_channel_socket_receive(int socket, void *bytes, size_t room, rv_channel_recei
     if (n > 0 && fds <= 1 && !(m.msg_flags & (MSG_TRUNC | MSG_CTRUNC)))
         return RV_OK;
 
-    /* the end of the stream has no sender, an empty message has */
-    int is_end = n == 0 && fds == 0 && received->pid == -1;
+    /* the end has no sender (a stream's is said to be 0), an empty message has */
+    int is_end = n == 0 && fds == 0 && received->pid <= 0;
     rv_fd_close(&received->fd);
     errno = EPROTO;
     return is_end ? RV_DONE : RV_ERROR;

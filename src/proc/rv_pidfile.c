@@ -48,6 +48,14 @@ is_at(const char *path, int fd)
 }
 
 static int
+is_file(int fd)
+{
+    struct stat st;
+
+    return fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
+}
+
+static int
 write_pid(int fd)
 {
     char text[32];
@@ -68,6 +76,11 @@ rv_pidfile_create(const char *path, int *fd, pid_t *holder)
         *fd = rv_fd_create(path, O_RDWR | O_NOFOLLOW | O_NONBLOCK, 0644);
         if (*fd == -1)
             return RV_ERROR;
+        if (!is_file(*fd)) {
+            rv_fd_close(fd);
+            errno = EINVAL;
+            return RV_ERROR;
+        }
 
         if (fcntl(*fd, F_SETLK, &lock) == -1) {
             int found = errno == EACCES || errno == EAGAIN ? find_holder(*fd, holder) : RV_ERROR;

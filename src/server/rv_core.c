@@ -8,6 +8,7 @@
 #include "rv_log_output.h"
 #include "rv_loop.h"
 #include "rv_parse.h"
+#include "rv_shm.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -111,6 +112,15 @@ set_use(rv_conf_t *cf, const rv_directive_t *d, const char *value, void *field)
     return rv_conf_error(cf, "event method \"%s\" is not available here", value);
 }
 
+static int
+set_type(rv_conf_t *cf, const rv_directive_t *d, const char *value, void *field)
+{
+    if (rv_shm_type(value) != NULL)
+        return rv_conf_set_string(cf, d, value, field);
+
+    return rv_conf_error(cf, "zone type \"%s\" is not in this build", value);
+}
+
 static const rv_conf_bounds_t workers = { 1, RV_CORE_WORKERS };
 static const rv_conf_bounds_t priorities = { -20, 20 };
 static const rv_conf_bounds_t connections = { 1, 10000000 };
@@ -157,7 +167,7 @@ static const rv_directive_t events_directives[] = {
 };
 
 static const rv_directive_t zone_directives[] = {
-    { "type", rv_conf_set_string, offsetof(rv_core_zone_t, type), "auto",
+    { "type", set_type, offsetof(rv_core_zone_t, type), "auto",
         "kind of shared memory (auto|memfd|anon|devzero|sysv|posix|file)", NULL, 0 },
     { "size", rv_conf_set_size, offsetof(rv_core_zone_t, size), NULL,
         "its size; otherwise what its owner asks for (SIZE)", NULL, 0 },

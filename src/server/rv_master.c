@@ -426,24 +426,33 @@ act(master_t *m)
     retire(m);
 }
 
+static int64_t
+earlier(int64_t a, int64_t b)
+{
+    return rv_min(a, b);
+}
+
 /* How long the next step may wait, ms; -1: for ever. */
 static int64_t
 next_wait(const master_t *m)
 {
     int64_t now = rv_loop_now();
     int64_t at = rv_workers_kill_overdue(now);
+    int running = m->stopping == 0 && m->current != NULL;
+    int building = m->pending != NULL && !m->aborting;
 
-    if (m->stopping == 0 && m->current != NULL)
-        at = rv_min(at, rv_workers_due(m->current));
-    if (m->workers.unstarted && m->current != NULL)
-        at = rv_min(at, rv_max(rv_workers_unknown_until(m->current), now + 1));
-    if (m->pending != NULL && !m->aborting) {
-        at = rv_min(at, rv_min(m->pending_until, rv_workers_due(m->pending)));
-        if (rv_workers_ready(m->pending) == m->pending->core->worker_processes)
-            at = rv_min(at, rv_max(rv_workers_unknown_until(m->pending), now + 1));
-    }
+    if (running)
+        at = earlier(at, rv_workers_due(m->current));
+    if (running && m->workers.unstarted)
+        at = earlier(at, rv_workers_unknown_until(m->current));
+    if (building)
+        at = earlier(earlier(at, m->pending_until), rv_workers_due(m->pending));
+    if (building && rv_workers_ready(m->pending) == m->pending->core->worker_processes)
+        at = earlier(at, rv_workers_unknown_until(m->pending));
 
-    return at == INT64_MAX ? -1 : rv_max(at - now, 0);
+    if (at == INT64_MAX)
+        return -1;
+    return at > now ? at - now : 0;
 }
 
 static int

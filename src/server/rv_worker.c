@@ -386,7 +386,8 @@ static int
 loop(rv_worker_t *w, int alone)
 {
     while (!w->done) {
-        int64_t wait = w->draining ? rv_max(w->deadline - rv_loop_now(), 0) : -1;
+        int64_t left = w->deadline - rv_loop_now();
+        int64_t wait = w->draining ? rv_max(left, 0) : -1;
 
         if (rv_loop_once(w->loop, wait) != RV_OK)
             return RV_ERROR;

@@ -115,8 +115,9 @@ rv_workers_fill(rv_workers_t *ws, rv_cycle_t *cycle, int64_t now)
             continue;
         if (fork_one(ws, cycle, i, now) != RV_OK) {
             int err = errno;
-            int64_t delay = rv_max(next_delay(w), FIRST_DELAY_MSEC);
+            int64_t delay = next_delay(w);
 
+            delay = rv_max(delay, FIRST_DELAY_MSEC);
             w->due = now + delay;
             rv_log(RV_LOG_CRIT, err, "starting worker %u failed, next try in %lld ms", i,
                 (long long) delay);
