@@ -26,6 +26,7 @@ typedef struct instance_s {
     const char *file;
     unsigned line;
     int in_file; /* the file itself has opened it */
+    int failed;  /* one of its directives was an error, told already */
 } instance_t;
 
 struct rv_conf_s {
@@ -318,34 +319,43 @@ rv_conf_begin(rv_conf_t *cf, const char *name, const char *argument)
     return cf->current == NULL ? RV_ERROR : RV_OK;
 }
 
+/* Sets the directive at index i of the section, or passes it over. */
+static int
+set_directive(rv_conf_t *cf, const instance_t *in, size_t i, const char *value)
+{
+    const rv_directive_t *d = &in->section->directives[i];
+    how_t how = cf->overriding ? BY_OVERRIDE : BY_FILE;
+
+    if (in->how[i] == BY_OVERRIDE && how == BY_FILE)
+        return RV_OK;
+    if (in->how[i] == how && !(d->flags & RV_DIRECTIVE_REPEAT))
+        return rv_conf_error(cf, "duplicate directive \"%s\"", d->name);
+
+    in->how[i] = (unsigned char) how;
+    if (value[0] == '\0')
+        return rv_conf_error(cf, "no value for directive \"%s\"", d->name);
+
+    return d->set(cf, d, value, (char *) in->conf + d->offset);
+}
+
 int
 rv_conf_directive(rv_conf_t *cf, const char *name, const char *value)
 {
     instance_t *in = cf->current;
+    int result = RV_DONE;
 
     if (in == NULL)
         return RV_ERROR; /* its section was an error already */
 
-    for (size_t i = 0; in->section->directives[i].name != NULL; i++) {
-        const rv_directive_t *d = &in->section->directives[i];
-
-        if (strcmp(d->name, name) != 0)
-            continue;
-
-        how_t how = cf->overriding ? BY_OVERRIDE : BY_FILE;
-        if (in->how[i] == BY_OVERRIDE && how == BY_FILE)
-            return RV_OK;
-        if (in->how[i] == how && !(d->flags & RV_DIRECTIVE_REPEAT))
-            return rv_conf_error(cf, "duplicate directive \"%s\"", name);
-
-        in->how[i] = (unsigned char) how;
-        if (value[0] == '\0')
-            return rv_conf_error(cf, "no value for directive \"%s\"", name);
-
-        return d->set(cf, d, value, (char *) in->conf + d->offset);
+    for (size_t i = 0; result == RV_DONE && in->section->directives[i].name != NULL; i++) {
+        if (strcmp(in->section->directives[i].name, name) == 0)
+            result = set_directive(cf, in, i, value);
     }
+    if (result == RV_DONE)
+        result = rv_conf_error(cf, "unknown directive \"%s\"", name);
 
-    return rv_conf_error(cf, "unknown directive \"%s\"", name);
+    in->failed |= result != RV_OK;
+    return result;
 }
 
 static void
@@ -371,7 +381,7 @@ rv_conf_finish(rv_conf_t *cf)
 
     for (const instance_t *in = cf->first; in != NULL; in = in->next) {
         rv_conf_place(cf, file, in->line);
-        if (in->section->finish != NULL)
+        if (in->section->finish != NULL && !in->failed)
             (void) in->section->finish(cf, in->argument, in->conf);
     }
 

@@ -41,7 +41,8 @@ typedef struct {
     const char *argument;             /* what stands after the name, "PATH"; NULL: nothing does */
     size_t size;                      /* of the structure, which begins zeroed */
     const rv_directive_t *directives; /* up to one without a name */
-    /* Called once all is read and defaults are in; may be NULL. */
+    /* Called once all is read and defaults are in, unless one of the section's
+     * directives was an error; may be NULL. */
     int (*finish)(rv_conf_t *cf, const char *argument, void *conf);
 } rv_conf_section_t;
 

@@ -99,10 +99,13 @@ configure(rv_cycle_t *cycle, rv_conf_t *cf)
 
     if (conf->listen == NULL)
         return RV_OK;
-    if (rv_cycle_read_listen(cf, conf->listen, &listener) != RV_OK)
-        return RV_ERROR;
 
-    return rv_cycle_listen(cycle, cf, &listener, &service, conf);
+    rv_conf_at_section(cf, "echo", NULL); /* where errors are */
+    int result = rv_cycle_read_listen(cf, conf->listen, &listener);
+    if (result == RV_OK)
+        result = rv_cycle_listen(cycle, cf, &listener, &service, conf);
+    rv_conf_at_line(cf, 0);
+    return result;
 }
 
 /* In a new worker, before it is READY. */
