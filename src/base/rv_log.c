@@ -182,3 +182,20 @@ rv_log(rv_log_level_t level, int err, const char *fmt, ...)
 
     errno = saved;
 }
+
+void
+rv_log_say(const char *fmt, ...)
+{
+    static const char head[] = RV_NAME ": ";
+    char text[TEXT_ROOM], line[LINE_ROOM];
+    va_list args;
+
+    va_start(args, fmt);
+    int cut = vsnprintf(text, sizeof(text), fmt, args) >= (int) sizeof(text);
+    va_end(args);
+
+    memcpy(line, head, sizeof(head) - 1);
+    size_t length = append(line, sizeof(head) - 1, TEXT_ROOM, text, cut);
+    line[length++] = '\n';
+    (void) rv_fd_write(STDERR_FILENO, line, length);
+}

@@ -62,6 +62,9 @@ int rv_log_enabled(rv_log_level_t level);
  */
 void rv_log(rv_log_level_t level, int err, const char *fmt, ...) RV_PRINTF(3, 4);
 
+/* "reeve: TEXT" on standard error alone: the answer to a command. */
+void rv_log_say(const char *fmt, ...) RV_PRINTF(1, 2);
+
 #ifdef RV_DEBUG
 #define rv_log_debug(...) rv_log(RV_LOG_DEBUG, 0, __VA_ARGS__)
 #else

@@ -282,6 +282,13 @@ rv_log_output_fd(unsigned output)
     return table[output].fd;
 }
 
+void
+rv_log_output_forked(void)
+{
+    for (size_t i = 0; i < RV_LOG_OUTPUTS; i++)
+        table[i].lost = 0;
+}
+
 int
 rv_log_output_is_stderr(unsigned output)
 {

@@ -49,6 +49,9 @@ int rv_log_output_reopen(unsigned *output);
 /* Puts fd, which it takes over, in the place of the output's descriptor. */
 void rv_log_output_replace(unsigned output, int fd);
 
+/* In a forked child: what the parent has lost is not the child's to report. */
+void rv_log_output_forked(void);
+
 /* 1 when the output is standard error. */
 int rv_log_output_is_stderr(unsigned output);
 

@@ -380,6 +380,8 @@ rv_cycle_open(rv_cycle_t *cycle, const rv_cycle_t *old, char reason[RV_CYCLE_REA
 void
 rv_cycle_commit(rv_cycle_t *cycle, rv_cycle_t *old)
 {
+    for (rv_cycle_zone_t *z = cycle->zones; z != NULL; z = z->next)
+        rv_zone_adopt(z->zone);
     for (rv_cycle_listener_t *l = cycle->listeners; l != NULL; l = l->next) {
         rv_cycle_listener_t *same = find_listener(old, &l->listener.addr);
         char error[RV_LISTENER_ERROR];

@@ -1,7 +1,7 @@
 /*
  * rv_main: what the command does, by its options.
  *
- * Whatever fails before the daemon runs is told on the terminal, and the exit
+ * The one global is the log of -e. Whatever fails before the daemon runs is told on the terminal, and the exit
  * status is 1: never "exit 0, then died".
  */
 #include "rv_cycle.h"
@@ -81,8 +81,8 @@ test(const rv_options_t *o, const rv_cycle_options_t *options)
     int failed = rv_conf_error_count(cycle->conf) > 0;
     rv_cycle_log_messages(cycle, RV_LOG_EMERG);
     if (failed || !o->quiet)
-        fprintf(stderr, "%s: configuration file %s test %s\n", RV_NAME, options->conf,
-            failed ? "failed" : "is successful");
+        rv_log_say(
+            "configuration file %s test %s", options->conf, failed ? "failed" : "is successful");
     if (!failed && o->dump)
         printf("# configuration file %s:\n%s\n", options->conf, cycle->text);
 
@@ -185,6 +185,25 @@ run_alone(rv_cycle_t *cycle, int *notify)
     return status;
 }
 
+/* -e: where lines go until the configuration names its own logs. */
+static rv_log_set_t early_log;
+
+static int
+open_early_log(const char *target)
+{
+    char error[RV_LOG_OUTPUT_ERROR];
+
+    if (rv_log_output_open(target, &early_log.entry[0].output, error) != RV_OK) {
+        rv_log(RV_LOG_EMERG, errno, "opening log \"%s\" failed%s%s", target,
+            error[0] == '\0' ? "" : ": ", error);
+        return RV_ERROR;
+    }
+    early_log.count = 1;
+    early_log.entry[0].level = RV_LOG_NOTICE;
+    rv_log_use(&early_log);
+    return RV_OK;
+}
+
 /* Before anything is opened: another daemon with this pid file? */
 static int
 check_running(const char *path)
@@ -216,6 +235,8 @@ start(const rv_cycle_options_t *options, const char *title)
         rv_log(RV_LOG_EMERG, 0, "%s", reason);
         goto failed;
     }
+    rv_log_use(&cycle->log); /* there is none yet that a failure could spoil */
+    rv_log_set_release(&early_log);
     if (cycle->core->daemon && rv_daemon_detach(&master.notify) != RV_OK) {
         rv_log(RV_LOG_EMERG, errno, "going to the background failed");
         goto failed;
@@ -226,24 +247,6 @@ start(const rv_cycle_options_t *options, const char *title)
 failed:
     rv_cycle_free(cycle, 1);
     return 1;
-}
-
-/* -e: where lines go until the configuration names its own logs. */
-static int
-open_early_log(const char *target)
-{
-    static rv_log_set_t set;
-    char error[RV_LOG_OUTPUT_ERROR];
-
-    if (rv_log_output_open(target, &set.entry[0].output, error) != RV_OK) {
-        rv_log(RV_LOG_EMERG, errno, "opening log \"%s\" failed%s%s", target,
-            error[0] == '\0' ? "" : ": ", error);
-        return RV_ERROR;
-    }
-    set.count = 1;
-    set.entry[0].level = RV_LOG_NOTICE;
-    rv_log_use(&set);
-    return RV_OK;
 }
 
 int

@@ -209,8 +209,6 @@ commit(master_t *m)
     rv_cycle_t *cycle = m->pending, *old = m->current;
     int64_t now = rv_loop_now();
 
-    for (rv_cycle_zone_t *z = cycle->zones; z != NULL; z = z->next)
-        rv_zone_adopt(z->zone);
     rv_stats_set_master(cycle->stats, getpid(), cycle->generation);
     rv_cycle_commit(cycle, old);
     m->pending = NULL;
@@ -525,7 +523,6 @@ rv_master_run(const rv_master_options_t *options, rv_cycle_t *first)
         rv_log(RV_LOG_EMERG, errno, "starting the master process failed");
         m.status = 1;
     } else {
-        rv_log_use(&first->log); /* there is none yet that a failure could spoil */
         begin(&m, first);
         while (!is_over(&m)) {
             if (rv_loop_once(m.workers.loop, next_wait(&m)) != RV_OK)

@@ -127,10 +127,15 @@ set_option(rv_options_t *o, int letter, char *value)
 int
 rv_options_parse(rv_options_t *o, int argc, char **argv)
 {
+    static char help[] = "-h", version[] = "-v";
     int letter;
 
     *o = (rv_options_t){ 0 };
     opterr = 0;
+    if (argc == 2 && strcmp(argv[1], "--help") == 0)
+        argv[1] = help;
+    if (argc == 2 && strcmp(argv[1], "--version") == 0)
+        argv[1] = version;
     while ((letter = getopt(argc, argv, "+:hvVtTqs:p:c:e:g:")) != -1) {
         if (letter == ':') {
             rv_log(RV_LOG_EMERG, 0, "option \"-%c\" needs a value", optopt);

@@ -434,6 +434,7 @@ rv_worker_run(rv_cycle_t *cycle, unsigned number, int liveness)
     int result = RV_ERROR;
 
     rv_daemon_title("worker process");
+    rv_log_output_forked();
     rv_log_use(&cycle->log);
     rv_stats_own(cycle->stats, rv_process_self()->slot);
 

@@ -47,7 +47,8 @@ struct rv_zone_s {
     char name[RV_ZONE_NAME];
     char owner[RV_ZONE_NAME];
     unsigned users;
-    int rebuilt;     /* by the last rv_zone_lock */
+    int rebuilt; /* by the last rv_zone_lock */
+    int adopted;
     rv_zone_t *held; /* one opening of an older zone */
     void *handle;
     void (*release)(void *);
@@ -313,8 +314,6 @@ rv_zone_open(
         return RV_ERROR;
     }
     if (open_new(fresh, type, old, error) != RV_OK) {
-        if ((type->flags & RV_SHM_KEPT) && fresh->shm.fd != -1 && !fresh->shm.existed)
-            rv_shm_remove(type, fresh->shm.path);
         rv_zone_close(fresh, 1);
         return RV_ERROR;
     }
@@ -332,6 +331,9 @@ rv_zone_close(rv_zone_t *zone, int remove)
         zone->release(zone->handle);
     if (zone->held != NULL)
         rv_zone_close(zone->held, remove);
+    /* a file that nothing ever came of */
+    if (remove && !zone->adopted && !zone->shm.existed && zone->shm.path != NULL)
+        rv_shm_remove(zone->shm.type, zone->shm.path);
     if (remove)
         rv_shm_destroy(&zone->shm);
     else
@@ -353,6 +355,7 @@ void
 rv_zone_adopt(rv_zone_t *zone)
 {
     atomic_store(&header_of(zone)->pid, getpid());
+    zone->adopted = 1;
 }
 
 void

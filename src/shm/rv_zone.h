@@ -61,7 +61,8 @@ void rv_zone_close(rv_zone_t *zone, int remove);
  */
 void rv_zone_hold(rv_zone_t *zone, rv_zone_t *old);
 
-/* The process that removes names in the end: set it once it has its final pid. */
+/* The zone is in use for good, and this process the one that removes its name in
+ * the end. A new file that was never adopted goes with its last opening. */
 void rv_zone_adopt(rv_zone_t *zone);
 
 /* An object of this process that lives as long as the zone is open here; `release` gives it back. */
