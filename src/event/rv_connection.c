@@ -196,7 +196,7 @@ take_on(acceptor_t *a, int fd, const rv_sockaddr_t *peer, socklen_t length)
 }
 
 /* accept() failed: a client that is gone already, or the system has no room. */
-static void
+static int
 accept_failed(rv_connections_t *all, int err)
 {
     static const int passing[] = { EAGAIN, EWOULDBLOCK, EINTR, ECONNABORTED, EPROTO };
@@ -204,7 +204,7 @@ accept_failed(rv_connections_t *all, int err)
 
     for (size_t i = 0; i < rv_countof(passing); i++) {
         if (err == passing[i])
-            return;
+            return RV_AGAIN;
     }
     /* each client that leaves makes room for one more try: that is no news */
     if (rv_loop_now() - all->failure_logged >= PAUSE_LOG_MSEC) {
@@ -213,29 +213,26 @@ accept_failed(rv_connections_t *all, int err)
     }
     pause_accepting(all);
     event_add(all->resume, &pause);
+    return RV_ERROR;
 }
 
-static void
-on_acceptable(int fd, short what, void *data)
+/* RV_OK: a client was accepted. RV_AGAIN: none waits. RV_ERROR: there is no room. */
+static int
+accept_one(acceptor_t *a)
 {
-    acceptor_t *a = data;
     rv_connections_t *all = a->all;
     rv_sockaddr_t peer = { 0 };
     socklen_t length = sizeof(peer);
 
-    (void) what;
-    int client = rv_fd_accept(fd, &peer.sa, &length);
-    if (client == -1) {
-        accept_failed(all, errno);
-        return;
-    }
+    int client = rv_fd_accept(a->fd, &peer.sa, &length);
+    if (client == -1)
+        return accept_failed(all, errno);
 
     rv_connection_t *c = take_on(a, client, &peer, length);
     if (c == NULL) {
         rv_log(RV_LOG_CRIT, ENOMEM, "client connection closed, accepting pauses");
         rv_fd_close(&client);
-        accept_failed(all, ENOMEM);
-        return;
+        return accept_failed(all, ENOMEM);
     }
 
     if (all->count >= all->limit) {
@@ -246,6 +243,15 @@ on_acceptable(int fd, short what, void *data)
         pause_accepting(all);
     }
     c->service->open(c);
+    return RV_OK;
+}
+
+static void
+on_acceptable(int fd, short what, void *data)
+{
+    (void) fd;
+    (void) what;
+    (void) accept_one(data);
 }
 
 int
@@ -275,6 +281,11 @@ rv_connections_drain(rv_connections_t *all)
 {
     rv_connection_t *next;
 
+    /* whoever waits already may wait at a socket that nobody else holds */
+    for (acceptor_t *a = all->acceptors; a != NULL; a = a->next) {
+        while (all->count < all->limit && accept_one(a) == RV_OK)
+            continue;
+    }
     all->draining = 1;
     close_acceptors(all);
     for (rv_connection_t *c = all->open; c != NULL; c = next) {

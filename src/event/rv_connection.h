@@ -74,7 +74,7 @@ void rv_connections_destroy(rv_connections_t *all);
 int rv_connections_listen(
     rv_connections_t *all, int fd, const rv_service_t *service, const void *conf);
 
-/* Stops accepting, closes the listening descriptors, tells every service. */
+/* Takes on who waits, closes the listening descriptors, tells every service. */
 void rv_connections_drain(rv_connections_t *all);
 
 int rv_connections_draining(const rv_connections_t *all);

@@ -271,10 +271,8 @@ go_on(rv_http_request_t *r)
 /* There is room again in the socket. The time that the client took for that is
  * not taken off the time for its next head. */
 static void
-on_writable(rv_connection_t *c)
+on_writable(rv_http_request_t *r)
 {
-    rv_http_request_t *r = c->data;
-
     if (r->phase == RV_HTTP_HEAD_PHASE)
         r->began = rv_loop_now();
     go_on(r);
@@ -313,8 +311,8 @@ http_ready(rv_connection_t *c, short what)
 
     if (late && r != NULL && (r->phase == RV_HTTP_LINGER_PHASE || r->out_length > 0))
         rv_connection_close(c);
-    else if (what & RV_LOOP_WRITE)
-        on_writable(c);
+    else if (r != NULL && (what & RV_LOOP_WRITE))
+        on_writable(c->data);
     else if (r != NULL && r->phase == RV_HTTP_LINGER_PHASE)
         read_lingering(c->data);
     else

@@ -156,7 +156,8 @@ rv_http_reply(rv_http_request_t *r, unsigned code, const char *type, const void 
     size_t length, const char *extra)
 {
     const char *lines = extra == NULL ? "" : extra;
-    char *p = reserve(r, HEAD_ROOM + strlen(lines) + length);
+    size_t variable = strlen(lines) + (type == NULL ? 0 : strlen(type)) + length;
+    char *p = reserve(r, HEAD_ROOM + variable);
 
     if (p == NULL) {
         r->keep = 0;

@@ -258,7 +258,7 @@ settle(master_t *m)
     if (!m->aborting || m->pending->living > 0)
         return;
 
-    if (m->stopping == 0)
+    if (m->stopping == 0 || m->current == NULL)
         report_failure(m);
     rv_pidfile_remove(m->pending->core->pid, &m->pending_pidfile);
     if (m->current == NULL && m->stopping == 0) {
