@@ -211,7 +211,7 @@ open_duplicate(rv_listener_t *ls, const rv_listener_t *old, char *error)
     *fd = rv_fd_dup(old->fds[ls->count]);
     if (*fd == -1)
         return fail(ls, "dup()", error);
-    ls->count++;
+    ls->kept = ++ls->count;
 
     if (!ls->reuseport || old->reuseport)
         return RV_OK;
@@ -233,12 +233,7 @@ open_next(rv_listener_t *ls, const rv_listener_t *old, char *error)
     if (*fd == -1)
         return fail(ls, "socket()", error);
     ls->count++;
-    if (bind_new(ls, *fd, error) != RV_OK)
-        return RV_ERROR;
-
-    if (listen(*fd, ls->backlog) == -1)
-        return fail(ls, "listen()", error);
-    return RV_OK;
+    return bind_new(ls, *fd, error);
 }
 
 int
@@ -247,11 +242,14 @@ rv_listener_open(
 {
     unsigned wanted = ls->reuseport ? workers : 1;
 
+    if (old != NULL)
+        wanted = rv_max(wanted, old->count);
+
     if (old != NULL && old->ipv6only != ls->ipv6only) {
         snprintf(error, RV_LISTENER_ERROR, "\"ipv6only\" of a bound address cannot be changed");
         return RV_ERROR;
     }
-    ls->count = 0;
+    ls->count = ls->kept = 0;
     ls->bound_path = ls->lent_reuseport = 0;
     ls->fds = calloc(wanted, sizeof(int));
     if (ls->fds == NULL)
@@ -269,24 +267,35 @@ failed:
 }
 
 int
-rv_listener_commit(rv_listener_t *ls, rv_listener_t *old, char error[RV_LISTENER_ERROR])
+rv_listener_listen(rv_listener_t *ls, const rv_listener_t *old, char error[RV_LISTENER_ERROR])
 {
     int is_unix = ls->addr.sockaddr.sa.sa_family == AF_UNIX;
 
-    ls->lent_reuseport = 0;
+    for (unsigned i = ls->kept; i < ls->count; i++) {
+        if (listen(ls->fds[i], ls->backlog) == -1)
+            return fail(ls, "listen()", error);
+    }
     if (old == NULL)
         return RV_OK;
 
-    ls->bound_path |= old->bound_path;
-    old->bound_path = 0;
     if (is_unix && ls->mode != old->mode && chmod(ls->addr.sockaddr.un.sun_path, ls->mode) == -1)
         return fail(ls, "chmod()", error);
 
-    for (unsigned i = 0; ls->backlog != old->backlog && i < rv_min(ls->count, old->count); i++) {
+    for (unsigned i = 0; ls->backlog != old->backlog && i < ls->kept; i++) {
         if (listen(ls->fds[i], ls->backlog) == -1)
             return fail(ls, "listen()", error);
     }
     return RV_OK;
+}
+
+void
+rv_listener_commit(rv_listener_t *ls, rv_listener_t *old)
+{
+    ls->lent_reuseport = 0;
+    if (old != NULL) {
+        ls->bound_path |= old->bound_path;
+        old->bound_path = 0;
+    }
 }
 
 void
@@ -308,14 +317,22 @@ rv_listener_close(rv_listener_t *ls, int remove)
     ls->bound_path = ls->lent_reuseport = 0;
 }
 
-int
-rv_listener_take(rv_listener_t *ls, unsigned worker)
+void
+rv_listener_keep(rv_listener_t *ls, unsigned worker, unsigned workers)
 {
-    unsigned index = ls->reuseport ? worker : 0;
-    int fd = ls->fds[index];
+    unsigned left = 0;
 
-    ls->fds[index] = -1;
-    ls->lent_reuseport = 0; /* the master's to take back */
-    rv_listener_close(ls, 0);
-    return fd;
+    for (unsigned i = 0; i < ls->count; i++) {
+        if (ls->reuseport && i % workers != worker)
+            rv_fd_close(&ls->fds[i]);
+        else
+            ls->fds[left++] = ls->fds[i];
+    }
+    ls->count = left;
+}
+
+int
+rv_listener_pop(rv_listener_t *ls)
+{
+    return ls->count == 0 ? -1 : ls->fds[--ls->count];
 }

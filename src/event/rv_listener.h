@@ -22,6 +22,7 @@ typedef struct {
 
     int *fds; /* one, or with reuseport one for each worker number */
     unsigned count;
+    unsigned kept;      /* of them, from the front: duplicates of the old generation's */
     int bound_path;     /* the unix socket's file is ours to remove */
     int lent_reuseport; /* the old generation's socket was made to share its address */
 } rv_listener_t;
@@ -34,23 +35,35 @@ int rv_listener_parse(
     rv_listener_t *ls, char *const *words, size_t count, char error[RV_LISTENER_ERROR]);
 
 /*
- * Opens it for `workers` workers: descriptors of `old`, which has the same address, are
- * duplicated, others bound anew; a stale unix socket is replaced, a live one
- * is an error. Nothing of old's changes. RV_ERROR: nothing is open, `error` says why.
+ * Binds it for `workers` workers: descriptors of `old`, which has the same
+ * address, are duplicated, all of them, since clients may wait at each; others
+ * are bound anew, but do not listen yet. A stale unix socket is replaced, a live
+ * one is an error. Nothing of old's changes. RV_ERROR: nothing is open, `error` says why.
  */
 int rv_listener_open(
     rv_listener_t *ls, unsigned workers, const rv_listener_t *old, char error[RV_LISTENER_ERROR]);
 
-/* The listener takes the place of `old`, or (NULL) of none: what they have in
- * common gets its backlog and mode only now. RV_ERROR: it goes on with the old ones. */
-int rv_listener_commit(rv_listener_t *ls, rv_listener_t *old, char error[RV_LISTENER_ERROR]);
+/*
+ * Listens at what is new, and gives what is old this listener's backlog and
+ * mode. The last step that can fail: on RV_ERROR `error` says why, and closing undoes
+ * what was new.
+ */
+int rv_listener_listen(rv_listener_t *ls, const rv_listener_t *old, char error[RV_LISTENER_ERROR]);
+
+/* The listener takes the place of `old`, or (NULL) of none. */
+void rv_listener_commit(rv_listener_t *ls, rv_listener_t *old);
 
 /* Closes this process's descriptors. With `remove` a unix socket's file that is
  * its own goes too. */
 void rv_listener_close(rv_listener_t *ls, int remove);
 
-/* The descriptor of a worker number, which is taken out of the listener; the
- * others are closed. */
-int rv_listener_take(rv_listener_t *ls, unsigned worker);
+/*
+ * In a worker: closes the descriptors that are another's. With reuseport worker
+ * i of n keeps those with the numbers i, i + n, i + 2n, ...; otherwise all of them.
+ */
+void rv_listener_keep(rv_listener_t *ls, unsigned worker, unsigned workers);
+
+/* Takes a descriptor out of the listener, to be the caller's; -1: none is left. */
+int rv_listener_pop(rv_listener_t *ls);
 
 #endif

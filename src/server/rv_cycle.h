@@ -78,6 +78,12 @@ void rv_cycle_log_messages(const rv_cycle_t *cycle, rv_log_level_t level);
 int rv_cycle_open(rv_cycle_t *cycle, const rv_cycle_t *old, char reason[RV_CYCLE_REASON]);
 
 /*
+ * Listens at the addresses that are new. The last step before the commit, and
+ * the last that can fail: RV_ERROR, and `reason` says why.
+ */
+int rv_cycle_listen_all(rv_cycle_t *cycle, const rv_cycle_t *old, char reason[RV_CYCLE_REASON]);
+
+/*
  * The cycle takes the old one's place (NULL: there is none): zones are this process's to remove, unix sockets that both have are now
  * its own, those that only the old one has are removed, and lines go to its logs.
  */

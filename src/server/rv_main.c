@@ -165,6 +165,7 @@ on_ready(void *data)
 static int
 run_alone(rv_cycle_t *cycle, int *notify)
 {
+    char reason[RV_CYCLE_REASON];
     pid_t holder;
     int fd, status = 1;
     int locked = rv_pidfile_create(cycle->core->pid, &fd, &holder);
@@ -173,6 +174,9 @@ run_alone(rv_cycle_t *cycle, int *notify)
         report_already_running(holder, cycle->core->pid);
     } else if (locked != RV_OK) {
         rv_log(RV_LOG_EMERG, errno, "creating pid file \"%s\" failed", cycle->core->pid);
+    } else if (rv_cycle_listen_all(cycle, NULL, reason) != RV_OK) {
+        rv_log(RV_LOG_EMERG, 0, "%s", reason);
+        rv_pidfile_remove(cycle->core->pid, &fd);
     } else {
         rv_process_set_master(getpid());
         rv_cycle_commit(cycle, NULL);

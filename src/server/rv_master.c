@@ -11,6 +11,7 @@
  */
 #include "rv_master.h"
 
+#include "rv_build.h"
 #include "rv_daemon.h"
 #include "rv_fd.h"
 #include "rv_log_output.h"
@@ -125,34 +126,6 @@ report_failure(master_t *m)
     rv_stats_set_reload(m->current->stats, 1, m->reason);
 }
 
-static int
-open_pidfile(master_t *m, const char *path, int *fd)
-{
-    pid_t holder;
-    int result = rv_pidfile_create(path, fd, &holder);
-
-    if (result == RV_OK)
-        return RV_OK;
-
-    if (result == RV_AGAIN)
-        snprintf(m->reason, sizeof(m->reason), "already running, pid %ld, by \"%s\"", (long) holder,
-            path);
-    else
-        snprintf(m->reason, sizeof(m->reason), "creating pid file \"%s\" failed (%d: %s)", path,
-            errno, strerror(errno));
-    return RV_ERROR;
-}
-
-static const char *
-first_error(const rv_cycle_t *cycle)
-{
-    const rv_conf_message_t *message = rv_conf_messages(cycle->conf);
-
-    while (message != NULL && message->is_warning)
-        message = message->next;
-    return message == NULL ? "not enough memory" : message->text;
-}
-
 static void
 begin(master_t *m, rv_cycle_t *cycle)
 {
@@ -166,41 +139,17 @@ begin(master_t *m, rv_cycle_t *cycle)
 static void
 begin_reload(master_t *m)
 {
-    rv_cycle_t *cycle = rv_cycle_read(m->options->options, m->generation + 1);
+    const rv_cycle_options_t *options = m->options->options;
 
-    rv_log(RV_LOG_NOTICE, 0, "reload of \"%s\" begins", m->options->options->conf);
+    rv_log(RV_LOG_NOTICE, 0, "reload of \"%s\" begins", options->conf);
+    rv_cycle_t *cycle =
+        rv_build_next(options, m->generation + 1, m->current, &m->pending_pidfile, m->reason);
     if (cycle == NULL) {
-        snprintf(m->reason, sizeof(m->reason), "not enough memory");
         report_failure(m);
         return;
     }
-
-    rv_cycle_log_messages(cycle, RV_LOG_EMERG);
-    if (rv_conf_error_count(cycle->conf) > 0) {
-        snprintf(m->reason, sizeof(m->reason), "%s", first_error(cycle));
-        goto failed;
-    }
-    if (!cycle->core->master_process) {
-        snprintf(m->reason, sizeof(m->reason), "master_process cannot be changed by a reload");
-        goto failed;
-    }
-    if (!cycle->core->daemon != !m->current->core->daemon)
-        rv_log(RV_LOG_WARN, 0, "\"daemon\" cannot be changed by a reload");
-    if (strcmp(cycle->core->pid, m->current->core->pid) != 0
-        && open_pidfile(m, cycle->core->pid, &m->pending_pidfile) != RV_OK)
-        goto failed;
-
-    if (rv_cycle_open(cycle, m->current, m->reason) != RV_OK) {
-        rv_pidfile_remove(cycle->core->pid, &m->pending_pidfile);
-        goto failed;
-    }
     m->generation = cycle->generation;
     begin(m, cycle);
-    return;
-
-failed:
-    report_failure(m);
-    rv_cycle_free(cycle, 0);
 }
 
 static void
@@ -241,14 +190,20 @@ commit(master_t *m)
 static void
 settle(master_t *m)
 {
+    char reason[RV_CYCLE_REASON];
+
     if (m->pending == NULL)
         return;
 
     int ready = rv_workers_ready(m->pending) == m->pending->core->worker_processes;
     if (!m->aborting && ready) {
-        if (rv_workers_unknown_until(m->pending) <= rv_loop_now())
+        if (rv_workers_unknown_until(m->pending) > rv_loop_now())
+            return;
+        if (rv_cycle_listen_all(m->pending, m->current, reason) == RV_OK) {
             commit(m);
-        return;
+            return;
+        }
+        fail_pending(m, "%s", reason);
     }
     if (!m->aborting && rv_loop_now() >= m->pending_until)
         fail_pending(m, "%u of %llu workers were not ready within worker_startup_timeout",
@@ -516,7 +471,7 @@ rv_master_run(const rv_master_options_t *options, rv_cycle_t *first)
 
     m.pending = first;
     rv_daemon_title(options->title);
-    if (open_pidfile(&m, first->core->pid, &m.pidfile) != RV_OK) {
+    if (rv_build_pidfile(first->core->pid, &m.pidfile, m.reason) != RV_OK) {
         rv_log(RV_LOG_EMERG, 0, "%s", m.reason);
         m.status = 1;
     } else if (init(&m) != RV_OK) {

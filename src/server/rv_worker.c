@@ -93,29 +93,14 @@ set_surroundings(const rv_core_conf_t *core)
     return rv_core_set_environment(core);
 }
 
-/* Takes this worker's listening descriptors out of the cycle. */
-static int
-take_listeners(rv_worker_t *w)
-{
-    size_t n = 0;
-
-    for (rv_cycle_listener_t *l = w->cycle->listeners; l != NULL; l = l->next)
-        w->listeners++;
-
-    w->listening = calloc(w->listeners + 1, sizeof(int));
-    if (w->listening == NULL)
-        return RV_ERROR;
-
-    for (rv_cycle_listener_t *l = w->cycle->listeners; l != NULL; l = l->next)
-        w->listening[n++] = rv_listener_take(&l->listener, w->number);
-    return RV_OK;
-}
-
+/* Gives up the listening descriptors that are other workers'. */
 static void
-close_listeners(rv_worker_t *w)
+keep_listeners(rv_worker_t *w)
 {
-    for (size_t i = 0; i < w->listeners && w->listening != NULL; i++)
-        rv_fd_close(&w->listening[i]);
+    unsigned workers = (unsigned) w->cycle->core->worker_processes;
+
+    for (rv_cycle_listener_t *l = w->cycle->listeners; l != NULL; l = l->next)
+        rv_listener_keep(&l->listener, w->number, workers);
 }
 
 /* The channels, and the pipe that ends with the master. */
@@ -153,8 +138,7 @@ init(rv_worker_t *w)
 {
     const rv_cycle_t *cycle = w->cycle;
 
-    if (set_surroundings(cycle->core) != RV_OK || rv_signal_init() != RV_OK
-        || take_listeners(w) != RV_OK)
+    if (set_surroundings(cycle->core) != RV_OK || rv_signal_init() != RV_OK)
         return RV_ERROR;
 
     w->stats = cycle->stats;
@@ -185,19 +169,18 @@ leave_terminal(const rv_core_conf_t *core)
 static void
 start(rv_worker_t *w)
 {
-    size_t i = 0;
+    int fd;
 
     if (w->started || w->draining)
         return;
     w->started = 1;
     leave_terminal(w->cycle->core);
-    for (rv_cycle_listener_t *l = w->cycle->listeners; l != NULL; l = l->next, i++) {
-        int fd = w->listening[i];
-
-        w->listening[i] = -1;
-        if (rv_connections_listen(w->connections, fd, l->service, l->conf) != RV_OK) {
-            rv_log(RV_LOG_EMERG, errno, "accepting connections failed");
-            w->done = 1;
+    for (rv_cycle_listener_t *l = w->cycle->listeners; l != NULL; l = l->next) {
+        while ((fd = rv_listener_pop(&l->listener)) != -1) {
+            if (rv_connections_listen(w->connections, fd, l->service, l->conf) != RV_OK) {
+                rv_log(RV_LOG_EMERG, errno, "accepting connections failed");
+                w->done = 1;
+            }
         }
     }
 }
@@ -218,7 +201,7 @@ drain(rv_worker_t *w, const char *why)
         if (rv_modules[i]->drain != NULL)
             rv_modules[i]->drain(w);
     }
-    close_listeners(w);
+    rv_cycle_close_listeners(w->cycle, 0);
     rv_connections_drain(w->connections);
 }
 
@@ -412,8 +395,7 @@ finish(rv_worker_t *w)
     }
     if (w->connections != NULL)
         rv_connections_destroy(w->connections);
-    close_listeners(w);
-    free(w->listening);
+    rv_cycle_close_listeners(w->cycle, 0);
 
     for (rv_process_t *p = rv_process_each(NULL); p != NULL; p = rv_process_each(p)) {
         rv_loop_unwatch_channel(p->channel[0]);
@@ -437,6 +419,7 @@ rv_worker_run(rv_cycle_t *cycle, unsigned number, int liveness)
     rv_log_output_forked();
     rv_log_use(&cycle->log);
     rv_stats_own(cycle->stats, rv_process_self()->slot);
+    keep_listeners(&w);
 
     if (set_rights(cycle->core) != RV_OK || init(&w) != RV_OK || watch_others(&w) != RV_OK) {
         rv_log(RV_LOG_ERROR, errno, "worker %u could not be initialised", number);

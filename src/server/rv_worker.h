@@ -15,8 +15,6 @@ struct rv_worker_s {
     rv_connections_t *connections;
     rv_stats_t *stats;
     unsigned number; /* 0..n-1 in its generation */
-    int *listening;  /* the cycle's listeners in order; -1: accepting, or closed */
-    size_t listeners;
 
     rv_loop_watch_t *signals;
     rv_loop_watch_t *alive; /* of liveness; NULL once the master is dead */

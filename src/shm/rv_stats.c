@@ -220,6 +220,7 @@ sum(const rv_stats_t *st, uint64_t fold, uint64_t *values)
     for (unsigned i = 0; i < count; i++)
         values[i] = load(&base[i]);
 
+    used = rv_min(used, st->header->rows);
     for (unsigned slot = 0; slot < used; slot++) {
         const rv_stats_row_ref_t ref = row_at(st, slot);
 

@@ -1,0 +1,86 @@
+/*
+ * rv_build: a new generation, read and opened beside the one in force.
+ *
+ * Whatever fails here has touched nothing that the generation in force uses.
+ */
+#include "rv_build.h"
+
+#include "rv_pidfile.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+int
+rv_build_pidfile(const char *path, int *fd, char reason[RV_CYCLE_REASON])
+{
+    pid_t holder;
+    int result = rv_pidfile_create(path, fd, &holder);
+
+    if (result == RV_OK)
+        return RV_OK;
+
+    if (result == RV_AGAIN)
+        snprintf(
+            reason, RV_CYCLE_REASON, "already running, pid %ld, by \"%s\"", (long) holder, path);
+    else
+        snprintf(reason, RV_CYCLE_REASON, "creating pid file \"%s\" failed (%d: %s)", path, errno,
+            strerror(errno));
+    return RV_ERROR;
+}
+
+static const char *
+first_error(const rv_cycle_t *cycle)
+{
+    const rv_conf_message_t *message = rv_conf_messages(cycle->conf);
+
+    while (message != NULL && message->is_warning)
+        message = message->next;
+    return message == NULL ? "not enough memory" : message->text;
+}
+
+/* What the file says, and what of it a running daemon cannot change. */
+static int
+check(const rv_cycle_t *cycle, const rv_cycle_t *current, char *reason)
+{
+    rv_cycle_log_messages(cycle, RV_LOG_EMERG);
+    if (rv_conf_error_count(cycle->conf) > 0) {
+        snprintf(reason, RV_CYCLE_REASON, "%s", first_error(cycle));
+        return RV_ERROR;
+    }
+    if (!cycle->core->master_process) {
+        snprintf(reason, RV_CYCLE_REASON, "\"master_process\" cannot be changed by a reload");
+        return RV_ERROR;
+    }
+    if (!cycle->core->daemon != !current->core->daemon)
+        rv_log(RV_LOG_WARN, 0, "\"daemon\" cannot be changed by a reload");
+    return RV_OK;
+}
+
+rv_cycle_t *
+rv_build_next(const rv_cycle_options_t *options, unsigned generation, const rv_cycle_t *current,
+    int *pidfile, char reason[RV_CYCLE_REASON])
+{
+    rv_cycle_t *cycle = rv_cycle_read(options, generation);
+
+    if (cycle == NULL) {
+        snprintf(reason, RV_CYCLE_REASON, "not enough memory");
+        return NULL;
+    }
+    if (check(cycle, current, reason) != RV_OK)
+        goto failed;
+
+    int moves = strcmp(cycle->core->pid, current->core->pid) != 0;
+    if (moves && rv_build_pidfile(cycle->core->pid, pidfile, reason) != RV_OK)
+        goto failed;
+
+    if (rv_cycle_open(cycle, current, reason) == RV_OK)
+        return cycle;
+
+    if (moves)
+        rv_pidfile_remove(cycle->core->pid, pidfile);
+
+failed:
+    rv_cycle_free(cycle, 0);
+    return NULL;
+}

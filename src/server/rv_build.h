@@ -1,0 +1,20 @@
+/*
+ * rv_build: a new generation, read and opened beside the one in force.
+ */
+#ifndef RV_BUILD_H
+#define RV_BUILD_H
+
+#include "rv_cycle.h"
+
+/* As rv_pidfile_create; RV_ERROR: `reason` says why, also who holds it. */
+int rv_build_pidfile(const char *path, int *fd, char reason[RV_CYCLE_REASON]);
+
+/*
+ * Builds the generation that is to follow `current`. Its pid file, where it is
+ * another one, is created and *pidfile holds it; otherwise *pidfile is left alone.
+ * What reading it found is logged. NULL: nothing of it is left, `reason` says why.
+ */
+rv_cycle_t *rv_build_next(const rv_cycle_options_t *options, unsigned generation,
+    const rv_cycle_t *current, int *pidfile, char reason[RV_CYCLE_REASON]);
+
+#endif
