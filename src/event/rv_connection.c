@@ -12,8 +12,10 @@
 #include "rv_log.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 typedef struct acceptor_s {
@@ -35,6 +37,8 @@ struct rv_connections_s {
     acceptor_t *acceptors;
     struct event *resume; /* ends a pause that no closing client ends */
     int paused;
+    int last_fd;      /* clients get no descriptor above this one */
+    int short_of_fds; /* why accepting pauses */
     int draining;
     int limit_logged;
     int64_t failure_logged; /* ms: when accept() failed so last */
@@ -67,13 +71,30 @@ pause_accepting(rv_connections_t *all)
         event_del(a->event);
 }
 
+/* Whether the next descriptor would still be a client's. */
+static int
+has_descriptor(const rv_connections_t *all)
+{
+    int fd = rv_fd_dup(STDIN_FILENO);
+    int has = fd != -1 && fd <= all->last_fd;
+
+    rv_fd_close(&fd);
+    return has;
+}
+
 static void
 resume_accepting(rv_connections_t *all)
 {
+    struct timeval pause = { 0, PAUSE_MSEC * 1000 };
+
     if (!all->paused || all->draining || all->count >= all->limit)
         return;
+    if (all->short_of_fds && !has_descriptor(all)) {
+        event_add(all->resume, &pause);
+        return;
+    }
 
-    all->paused = 0;
+    all->paused = all->short_of_fds = 0;
     event_del(all->resume);
     for (acceptor_t *a = all->acceptors; a != NULL; a = a->next)
         event_add(a->event, NULL);
@@ -99,6 +120,7 @@ rv_connections_create(rv_loop_t *loop, rv_stats_t *stats, unsigned limit)
     all->loop = loop;
     all->stats = stats;
     all->limit = limit;
+    all->last_fd = INT_MAX;
     all->failure_logged = INT64_MIN / 2;
     all->accepts = rv_stats_find(stats, module, "accepts");
     all->handled = rv_stats_find(stats, module, "handled");
@@ -111,6 +133,15 @@ rv_connections_create(rv_loop_t *loop, rv_stats_t *stats, unsigned limit)
         return NULL;
     }
     return all;
+}
+
+void
+rv_connections_reserve(rv_connections_t *all, unsigned count)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < INT_MAX)
+        all->last_fd = (int) (limit.rlim_cur - rv_min(count, limit.rlim_cur / 2));
 }
 
 static void
@@ -195,24 +226,36 @@ take_on(acceptor_t *a, int fd, const rv_sockaddr_t *peer, socklen_t length)
     return c;
 }
 
+/* The system has no room for one more client; err is 0 where the room that is
+ * left is not for clients. */
+static void
+pause_for_room(rv_connections_t *all, int err)
+{
+    struct timeval pause = { 0, PAUSE_MSEC * 1000 };
+
+    /* each client that leaves makes room for one more try: that is no news */
+    if (rv_loop_now() - all->failure_logged >= PAUSE_LOG_MSEC) {
+        all->failure_logged = rv_loop_now();
+        rv_log(RV_LOG_CRIT, err,
+            err == 0 ? "descriptors run short, accepting pauses"
+                     : "accept() failed, accepting pauses");
+    }
+    all->short_of_fds = 1;
+    pause_accepting(all);
+    event_add(all->resume, &pause);
+}
+
 /* accept() failed: a client that is gone already, or the system has no room. */
 static int
 accept_failed(rv_connections_t *all, int err)
 {
     static const int passing[] = { EAGAIN, EWOULDBLOCK, EINTR, ECONNABORTED, EPROTO };
-    struct timeval pause = { 0, PAUSE_MSEC * 1000 };
 
     for (size_t i = 0; i < rv_countof(passing); i++) {
         if (err == passing[i])
             return RV_AGAIN;
     }
-    /* each client that leaves makes room for one more try: that is no news */
-    if (rv_loop_now() - all->failure_logged >= PAUSE_LOG_MSEC) {
-        all->failure_logged = rv_loop_now();
-        rv_log(RV_LOG_CRIT, err, "accept() failed, accepting pauses");
-    }
-    pause_accepting(all);
-    event_add(all->resume, &pause);
+    pause_for_room(all, err);
     return RV_ERROR;
 }
 
@@ -242,6 +285,8 @@ accept_one(acceptor_t *a)
         all->limit_logged = 1;
         pause_accepting(all);
     }
+    if (client > all->last_fd)
+        pause_for_room(all, 0);
     c->service->open(c);
     return RV_OK;
 }
@@ -283,7 +328,7 @@ rv_connections_drain(rv_connections_t *all)
 
     /* whoever waits already may wait at a socket that nobody else holds */
     for (acceptor_t *a = all->acceptors; a != NULL; a = a->next) {
-        while (all->count < all->limit && accept_one(a) == RV_OK)
+        while (all->count < all->limit && !all->short_of_fds && accept_one(a) == RV_OK)
             continue;
     }
     all->draining = 1;

@@ -67,6 +67,10 @@ extern const rv_stats_def_t rv_connection_stats[];
 /* At most `limit` connections; counts go to stats. NULL where memory is short. */
 rv_connections_t *rv_connections_create(rv_loop_t *loop, rv_stats_t *stats, unsigned limit);
 
+/* Leaves so many descriptors (half of all, at most) to others than clients:
+ * what the master passes must find room. */
+void rv_connections_reserve(rv_connections_t *all, unsigned count);
+
 /* Closes all that is left, without a word to the clients. */
 void rv_connections_destroy(rv_connections_t *all);
 

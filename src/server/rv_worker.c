@@ -20,6 +20,8 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+enum { SPARE_DESCRIPTORS = 16 }; /* for logs, and what services open now and then */
+
 /* --- notes ------------------------------------------------------------------------- */
 
 static void
@@ -152,6 +154,9 @@ init(rv_worker_t *w)
     if (w->connections == NULL || w->signals == NULL)
         return RV_ERROR;
 
+    /* a reload passes as many channels as there are workers, and logs */
+    rv_connections_reserve(
+        w->connections, (unsigned) cycle->core->worker_processes + SPARE_DESCRIPTORS);
     return init_modules(w);
 }
 

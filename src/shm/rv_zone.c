@@ -88,7 +88,7 @@ int
 rv_zone_check(const rv_zone_spec_t *spec, char error[RV_ZONE_ERROR])
 {
     const rv_shm_type_t *type = rv_shm_type(spec->type);
-    size_t need = align(sizeof(header_t)) + align(spec->need);
+    size_t need = align(sizeof(header_t)) + align(rv_min(spec->need, SIZE_MAX / 2));
 
     if (check_name(spec->name, error) != RV_OK)
         return RV_ERROR;
