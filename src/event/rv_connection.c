@@ -37,7 +37,7 @@ struct rv_connections_s {
     acceptor_t *acceptors;
     struct event *resume; /* ends a pause that no closing client ends */
     int paused;
-    int last_fd;      /* clients get no descriptor above this one */
+    int last_fd;      /* with a client above this one accepting pauses */
     int short_of_fds; /* why accepting pauses */
     int draining;
     int limit_logged;
@@ -76,7 +76,7 @@ static int
 has_descriptor(const rv_connections_t *all)
 {
     int fd = rv_fd_dup(STDIN_FILENO);
-    int has = fd != -1 && fd <= all->last_fd;
+    int has = fd != -1 && fd <= all->last_fd + 1; /* that one, and then a pause */
 
     rv_fd_close(&fd);
     return has;
@@ -120,7 +120,7 @@ rv_connections_create(rv_loop_t *loop, rv_stats_t *stats, unsigned limit)
     all->loop = loop;
     all->stats = stats;
     all->limit = limit;
-    all->last_fd = INT_MAX;
+    all->last_fd = INT_MAX - 1;
     all->failure_logged = INT64_MIN / 2;
     all->accepts = rv_stats_find(stats, module, "accepts");
     all->handled = rv_stats_find(stats, module, "handled");
@@ -141,7 +141,7 @@ rv_connections_reserve(rv_connections_t *all, unsigned count)
     struct rlimit limit;
 
     if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < INT_MAX)
-        all->last_fd = (int) (limit.rlim_cur - rv_min(count, limit.rlim_cur / 2));
+        all->last_fd = (int) (limit.rlim_cur - rv_min(count, limit.rlim_cur / 2)) - 2;
 }
 
 static void

@@ -267,17 +267,26 @@ failed:
 }
 
 int
-rv_listener_listen(rv_listener_t *ls, const rv_listener_t *old, char error[RV_LISTENER_ERROR])
+rv_listener_listen(rv_listener_t *ls, char error[RV_LISTENER_ERROR])
 {
-    int is_unix = ls->addr.sockaddr.sa.sa_family == AF_UNIX;
-
     for (unsigned i = ls->kept; i < ls->count; i++) {
         if (listen(ls->fds[i], ls->backlog) == -1)
             return fail(ls, "listen()", error);
     }
+    return RV_OK;
+}
+
+int
+rv_listener_commit(rv_listener_t *ls, rv_listener_t *old, char error[RV_LISTENER_ERROR])
+{
+    int is_unix = ls->addr.sockaddr.sa.sa_family == AF_UNIX;
+
+    ls->lent_reuseport = 0;
     if (old == NULL)
         return RV_OK;
 
+    ls->bound_path |= old->bound_path;
+    old->bound_path = 0;
     if (is_unix && ls->mode != old->mode && chmod(ls->addr.sockaddr.un.sun_path, ls->mode) == -1)
         return fail(ls, "chmod()", error);
 
@@ -286,16 +295,6 @@ rv_listener_listen(rv_listener_t *ls, const rv_listener_t *old, char error[RV_LI
             return fail(ls, "listen()", error);
     }
     return RV_OK;
-}
-
-void
-rv_listener_commit(rv_listener_t *ls, rv_listener_t *old)
-{
-    ls->lent_reuseport = 0;
-    if (old != NULL) {
-        ls->bound_path |= old->bound_path;
-        old->bound_path = 0;
-    }
 }
 
 void

@@ -43,15 +43,14 @@ int rv_listener_parse(
 int rv_listener_open(
     rv_listener_t *ls, unsigned workers, const rv_listener_t *old, char error[RV_LISTENER_ERROR]);
 
-/*
- * Listens at what is new, and gives what is old this listener's backlog and
- * mode. The last step that can fail: on RV_ERROR `error` says why, and closing undoes
- * what was new.
- */
-int rv_listener_listen(rv_listener_t *ls, const rv_listener_t *old, char error[RV_LISTENER_ERROR]);
+/* Listens at what is new. RV_ERROR: `error` says why, and closing undoes it. */
+int rv_listener_listen(rv_listener_t *ls, char error[RV_LISTENER_ERROR]);
 
-/* The listener takes the place of `old`, or (NULL) of none. */
-void rv_listener_commit(rv_listener_t *ls, rv_listener_t *old);
+/*
+ * The listener takes the place of `old`, or (NULL) of none: what they share gets its
+ * backlog and mode. RV_ERROR: that failed, `error` says why, all else is done.
+ */
+int rv_listener_commit(rv_listener_t *ls, rv_listener_t *old, char error[RV_LISTENER_ERROR]);
 
 /* Closes this process's descriptors. With `remove` a unix socket's file that is
  * its own goes too. */

@@ -378,13 +378,10 @@ rv_cycle_open(rv_cycle_t *cycle, const rv_cycle_t *old, char reason[RV_CYCLE_REA
 }
 
 int
-rv_cycle_listen_all(rv_cycle_t *cycle, const rv_cycle_t *old, char reason[RV_CYCLE_REASON])
+rv_cycle_listen_all(rv_cycle_t *cycle, char reason[RV_CYCLE_REASON])
 {
     for (rv_cycle_listener_t *l = cycle->listeners; l != NULL; l = l->next) {
-        const rv_cycle_listener_t *same = find_listener(old, &l->listener.addr);
-
-        if (rv_listener_listen(&l->listener, same == NULL ? NULL : &same->listener, reason)
-            != RV_OK)
+        if (rv_listener_listen(&l->listener, reason) != RV_OK)
             return RV_ERROR;
     }
     return RV_OK;
@@ -393,13 +390,16 @@ rv_cycle_listen_all(rv_cycle_t *cycle, const rv_cycle_t *old, char reason[RV_CYC
 void
 rv_cycle_commit(rv_cycle_t *cycle, rv_cycle_t *old)
 {
+    char error[RV_LISTENER_ERROR];
+
     for (rv_cycle_zone_t *z = cycle->zones; z != NULL; z = z->next)
         rv_zone_adopt(z->zone);
 
     for (rv_cycle_listener_t *l = cycle->listeners; l != NULL; l = l->next) {
         rv_cycle_listener_t *same = find_listener(old, &l->listener.addr);
 
-        rv_listener_commit(&l->listener, same == NULL ? NULL : &same->listener);
+        if (rv_listener_commit(&l->listener, same == NULL ? NULL : &same->listener, error) != RV_OK)
+            rv_log(RV_LOG_ERROR, 0, "%s", error);
     }
     if (old != NULL)
         rv_cycle_close_listeners(old, 1);

@@ -81,7 +81,7 @@ int rv_cycle_open(rv_cycle_t *cycle, const rv_cycle_t *old, char reason[RV_CYCLE
  * Listens at the addresses that are new. The last step before the commit, and
  * the last that can fail: RV_ERROR, and `reason` says why.
  */
-int rv_cycle_listen_all(rv_cycle_t *cycle, const rv_cycle_t *old, char reason[RV_CYCLE_REASON]);
+int rv_cycle_listen_all(rv_cycle_t *cycle, char reason[RV_CYCLE_REASON]);
 
 /*
  * The cycle takes the old one's place (NULL: there is none): zones are this process's to remove, unix sockets that both have are now

@@ -174,7 +174,7 @@ run_alone(rv_cycle_t *cycle, int *notify)
         report_already_running(holder, cycle->core->pid);
     } else if (locked != RV_OK) {
         rv_log(RV_LOG_EMERG, errno, "creating pid file \"%s\" failed", cycle->core->pid);
-    } else if (rv_cycle_listen_all(cycle, NULL, reason) != RV_OK) {
+    } else if (rv_cycle_listen_all(cycle, reason) != RV_OK) {
         rv_log(RV_LOG_EMERG, 0, "%s", reason);
         rv_pidfile_remove(cycle->core->pid, &fd);
     } else {

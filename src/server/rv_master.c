@@ -199,7 +199,7 @@ settle(master_t *m)
     if (!m->aborting && ready) {
         if (rv_workers_unknown_until(m->pending) > rv_loop_now())
             return;
-        if (rv_cycle_listen_all(m->pending, m->current, reason) == RV_OK) {
+        if (rv_cycle_listen_all(m->pending, reason) == RV_OK) {
             commit(m);
             return;
         }

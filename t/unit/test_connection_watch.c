@@ -1,0 +1,445 @@
+/*
+ * rv_connection: one client, what it is watched for, and its timer; objects
+ * that are used again.
+ */
+#include "rv_connection.h"
+
+#include "rv_log.h"
+
+#include <arpa/inet.h>
+#include <check.h>
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+enum { LIMIT = 3, LIMIT_MSEC = 60 * 1000 };
+
+static rv_loop_t *loop;
+static rv_stats_t *stats;
+static rv_connections_t *all;
+static rv_addr_t address;
+static int at_start; /* descriptors */
+
+/* --- the service --------------------------------------------------------------- */
+
+static int opened, readied, drained, closed; /* calls */
+static rv_connection_t *last;                /* what it was called with last */
+static short happened;
+
+/* What it does when called; NULL: nothing. */
+static void (*in_open)(rv_connection_t *c);
+static void (*in_ready)(rv_connection_t *c);
+static void (*in_drain)(rv_connection_t *c);
+
+static void
+note(int *calls, rv_connection_t *c, void (*act)(rv_connection_t *c))
+{
+    (*calls)++;
+    last = c;
+    if (act != NULL)
+        act(c);
+}
+
+static void
+on_open(rv_connection_t *c)
+{
+    ck_assert_ptr_null(c->data);
+    ck_assert_uint_eq(c->requests, 0);
+    ck_assert_int_eq(c->state, RV_CONNECTION_WAITING);
+    note(&opened, c, in_open);
+}
+
+static void
+on_ready(rv_connection_t *c, short what)
+{
+    happened = what;
+    note(&readied, c, in_ready);
+}
+
+static void
+on_drain(rv_connection_t *c)
+{
+    note(&drained, c, in_drain);
+}
+
+static void
+on_close(RV_UNUSED rv_connection_t *c)
+{
+    closed++;
+}
+
+static const rv_service_t service = {
+    .name = "test", .open = on_open, .ready = on_ready, .drain = on_drain, .close = on_close
+};
+
+static const rv_stats_def_t counters[] = {
+    { "bytes", RV_STATS_COUNTER, "Bytes." },
+    { NULL, 0, NULL },
+};
+
+/* --- before and after ------------------------------------------------------------ */
+
+static int
+open_descriptors(void)
+{
+    DIR *dir = opendir("/proc/self/fd");
+    int n = 0;
+
+    ck_assert_ptr_nonnull(dir);
+    while (readdir(dir) != NULL)
+        n++;
+    closedir(dir);
+    return n;
+}
+
+static void
+create_stats(void)
+{
+    const rv_stats_owner_t owner = { .pid = getpid(), .generation = 1 };
+    rv_stats_defs_t defs = { 0 };
+
+    ck_assert_int_eq(rv_stats_define(&defs, "connections", rv_connection_stats), RV_OK);
+    ck_assert_int_eq(rv_stats_define(&defs, "test", counters), RV_OK);
+    size_t size = rv_stats_size(&defs, 2);
+    void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    ck_assert_ptr_ne(memory, MAP_FAILED);
+    stats = rv_stats_create(memory, &defs, 2);
+    ck_assert_ptr_nonnull(stats);
+    ck_assert_int_eq(rv_stats_prepare(stats, 0), RV_OK);
+    ck_assert_int_eq(rv_stats_set_owner(stats, &owner), RV_OK);
+    rv_stats_own(stats, 0);
+}
+
+/* A listening socket on a port of the kernel's choice. */
+static int
+listen_anywhere(rv_addr_t *addr)
+{
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+    *addr = (rv_addr_t){ .length = sizeof(struct sockaddr_in) };
+    addr->sockaddr.in.sin_family = AF_INET;
+    addr->sockaddr.in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    ck_assert_int_eq(bind(fd, &addr->sockaddr.sa, addr->length), 0);
+    ck_assert_int_eq(listen(fd, 64), 0);
+    ck_assert_int_eq(getsockname(fd, &addr->sockaddr.sa, &addr->length), 0);
+    return fd;
+}
+
+static void
+setup(void)
+{
+    rv_log_terminal(RV_LOG_NONE);
+    create_stats();
+    at_start = open_descriptors();
+    loop = rv_loop_create(NULL);
+    ck_assert_ptr_nonnull(loop);
+    all = rv_connections_create(loop, stats, LIMIT);
+    ck_assert_ptr_nonnull(all);
+    ck_assert_int_eq(rv_connections_listen(all, listen_anywhere(&address), &service, &counters), 0);
+}
+
+static void
+teardown(void)
+{
+    rv_connections_destroy(all);
+    rv_loop_destroy(loop);
+    ck_assert_int_eq(open_descriptors(), at_start);
+}
+
+/* --- clients, steps, counts ----------------------------------------------------------- */
+
+static int
+connect_client(void)
+{
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    ck_assert_int_ne(fd, -1);
+    ck_assert_msg(connect(fd, &address.sockaddr.sa, address.length) == 0, "%s", strerror(errno));
+    return fd;
+}
+
+/* Steps until *value is `expected`. */
+static void
+step_until(const int *value, int expected)
+{
+    int64_t until = rv_loop_now() + LIMIT_MSEC;
+
+    while (*value != expected && rv_loop_now() < until)
+        ck_assert_int_eq(rv_loop_once(loop, 10), RV_OK);
+    ck_assert_int_eq(*value, expected);
+}
+
+/* Steps for as long as there is anything to do. */
+static void
+step_to_rest(void)
+{
+    for (int i = 0; i < 20; i++)
+        ck_assert_int_eq(rv_loop_once(loop, 0), RV_OK);
+}
+
+static uint64_t
+count(const char *module, const char *name)
+{
+    uint64_t values[RV_STATS_MAX];
+
+    rv_stats_snapshot(stats, values);
+    return values[rv_stats_find(stats, module, name)];
+}
+
+/* accepts and handled; then how many wait, read, write. */
+static void
+assert_counts(unsigned accepts, unsigned waiting, unsigned reading, unsigned writing)
+{
+    ck_assert_uint_eq(count("connections", "accepts"), accepts);
+    ck_assert_uint_eq(count("connections", "handled"), accepts);
+    ck_assert_uint_eq(count("connections", "waiting"), waiting);
+    ck_assert_uint_eq(count("connections", "reading"), reading);
+    ck_assert_uint_eq(count("connections", "writing"), writing);
+    ck_assert_uint_eq(rv_connections_count(all), waiting + reading + writing);
+}
+
+static void
+assert_sees_the_end(int client)
+{
+    char byte;
+
+    ck_assert_int_eq(read(client, &byte, 1), 0);
+    close(client);
+}
+
+/* --- tests --------------------------------------------------------------------------- */
+
+/* A client that the service has open: `last`. */
+static int
+open_one(void)
+{
+    int client = connect_client();
+
+    step_until(&opened, opened + 1);
+    return client;
+}
+
+static void
+watch(short what, const struct timeval *timeout)
+{
+    ck_assert_int_eq(rv_connection_watch(last, what, timeout), RV_OK);
+}
+
+static void
+read_byte(rv_connection_t *c)
+{
+    char byte;
+
+    if (happened == RV_LOOP_READ)
+        ck_assert_int_eq(recv(c->fd, &byte, 1, 0), 1);
+}
+
+START_TEST(service_is_called_for_what_it_watches)
+{
+    int client = open_one();
+
+    step_to_rest();
+    ck_assert_int_eq(write(client, "xyz", 3), 3);
+    step_to_rest();
+    ck_assert_int_eq(readied, 0); /* it did not ask */
+
+    in_ready = read_byte;
+    watch(RV_LOOP_READ, NULL);
+    step_until(&readied, 3); /* as long as there is something */
+    ck_assert_int_eq(happened, RV_LOOP_READ);
+    step_to_rest();
+    ck_assert_int_eq(readied, 3);
+
+    watch(RV_LOOP_WRITE, NULL);
+    step_until(&readied, 4);
+    ck_assert_int_eq(happened, RV_LOOP_WRITE);
+    watch(RV_LOOP_READ, NULL);
+    step_to_rest();
+    ck_assert_int_eq(readied, 4);
+
+    close(client);
+    in_ready = rv_connection_close;
+    step_until(&closed, 1);
+    ck_assert_int_eq(happened, RV_LOOP_READ);
+}
+END_TEST
+
+/* How long until the service is called; it must be for the timer. */
+static int64_t
+time_until_timeout(void)
+{
+    int64_t begin = rv_loop_now();
+
+    step_until(&readied, readied + 1);
+    ck_assert_int_eq(happened, EV_TIMEOUT);
+    return rv_loop_now() - begin;
+}
+
+START_TEST(timer_runs_out_and_begins_anew)
+{
+    const struct timeval *timeout = rv_connections_timeout(all, 100);
+    int client = open_one();
+
+    ck_assert_ptr_nonnull(timeout);
+    watch(RV_LOOP_READ, timeout);
+    ck_assert_int_ge(time_until_timeout(), 50);
+    ck_assert_int_ge(time_until_timeout(), 50); /* without a word */
+
+    in_ready = read_byte;
+    for (int i = 0; i < 3; i++) {
+        int before = readied;
+
+        ck_assert_int_eq(write(client, "x", 1), 1);
+        while (readied == before || happened != RV_LOOP_READ)
+            ck_assert_int_eq(rv_loop_once(loop, 10), RV_OK);
+        ck_assert_int_ge(time_until_timeout(), 50);
+    }
+    watch(RV_LOOP_WRITE, timeout); /* which never has to wait */
+    step_until(&readied, readied + 1);
+    ck_assert_int_eq(happened, RV_LOOP_WRITE);
+    close(client);
+}
+END_TEST
+
+START_TEST(timer_may_be_changed_and_taken_away)
+{
+    const struct timeval *slow = rv_connections_timeout(all, 3600 * 1000);
+    const struct timeval *fast = rv_connections_timeout(all, 30);
+    const struct timeval plain = { 0, 30 * 1000 };
+    int client = open_one();
+
+    watch(RV_LOOP_READ, slow);
+    watch(RV_LOOP_READ, fast);
+    (void) time_until_timeout();
+    watch(RV_LOOP_READ, slow);
+    watch(RV_LOOP_READ, &plain);
+    (void) time_until_timeout();
+
+    int before = readied;
+    watch(RV_LOOP_READ, fast);
+    watch(RV_LOOP_READ, NULL);
+    for (int i = 0; i < 6; i++)
+        ck_assert_int_eq(rv_loop_once(loop, 20), RV_OK);
+    ck_assert_int_eq(readied, before);
+    watch(RV_LOOP_READ, &plain);
+    watch(RV_LOOP_READ, NULL);
+    for (int i = 0; i < 6; i++)
+        ck_assert_int_eq(rv_loop_once(loop, 20), RV_OK);
+    ck_assert_int_eq(readied, before);
+    close(client);
+}
+END_TEST
+
+START_TEST(timer_of_a_closed_client_does_not_go_off)
+{
+    const struct timeval *timeout = rv_connections_timeout(all, 20);
+    int client = open_one();
+
+    watch(RV_LOOP_READ, timeout);
+    rv_connection_close(last);
+    close(client);
+    client = open_one(); /* in the same object */
+    for (int i = 0; i < 5; i++)
+        ck_assert_int_eq(rv_loop_once(loop, 10), RV_OK);
+    ck_assert_int_eq(readied, 0);
+    close(client);
+}
+END_TEST
+
+START_TEST(object_that_is_used_again_is_new)
+{
+    for (int i = 0; i < 200; i++) {
+        int client = open_one(); /* on_open looks at it */
+
+        last->data = &opened;
+        last->requests = 7;
+        rv_connection_set_state(last, RV_CONNECTION_READING, -1, 0);
+        watch(RV_LOOP_READ, NULL);
+        rv_connection_close(last);
+        assert_sees_the_end(client);
+    }
+    assert_counts(200, 0, 0, 0);
+    ck_assert_int_eq(readied, 0);
+}
+END_TEST
+
+START_TEST(several_ports_share_the_limit)
+{
+    rv_addr_t first = address;
+    int client[2 * LIMIT];
+
+    ck_assert_int_eq(rv_connections_listen(all, listen_anywhere(&address), &service, NULL), RV_OK);
+    for (int i = 0; i < LIMIT; i++)
+        client[i] = connect_client();
+    step_until(&opened, LIMIT);
+    ck_assert_ptr_null(last->conf);
+    address = first;
+    for (int i = LIMIT; i < 2 * LIMIT; i++)
+        client[i] = connect_client();
+    step_to_rest();
+    ck_assert_int_eq(opened, LIMIT);
+    rv_connection_close(last);
+    step_until(&opened, LIMIT + 1);
+    ck_assert_ptr_eq(last->conf, &counters);
+    for (int i = 0; i < 2 * LIMIT; i++)
+        close(client[i]);
+}
+END_TEST
+
+START_TEST(client_of_a_unix_socket_is_a_local_one)
+{
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    rv_addr_t peer;
+
+    /* a name without a file, of the kernel's choice */
+    address = (rv_addr_t){ .sockaddr.sa.sa_family = AF_UNIX, .length = sizeof(address.sockaddr) };
+    ck_assert_int_eq(bind(fd, &address.sockaddr.sa, sizeof(sa_family_t)), 0);
+    ck_assert_int_eq(getsockname(fd, &address.sockaddr.sa, &address.length), 0);
+    ck_assert_int_eq(listen(fd, 1), 0);
+    ck_assert_int_eq(rv_connections_listen(all, fd, &service, NULL), RV_OK);
+
+    int client = socket(AF_UNIX, SOCK_STREAM, 0);
+    ck_assert_int_eq(connect(client, &address.sockaddr.sa, address.length), 0);
+    step_until(&opened, 1);
+    rv_connection_peer(last, &peer);
+    ck_assert_int_eq(peer.sockaddr.sa.sa_family, AF_UNIX);
+    close(client);
+}
+END_TEST
+
+static Suite *
+connection_suite(void)
+{
+    Suite *suite = suite_create("connection_watch");
+    TCase *tcase = tcase_create("connection_watch");
+
+    tcase_set_timeout(tcase, 120);
+    tcase_add_checked_fixture(tcase, setup, teardown);
+    tcase_add_test(tcase, service_is_called_for_what_it_watches);
+    tcase_add_test(tcase, timer_runs_out_and_begins_anew);
+    tcase_add_test(tcase, timer_may_be_changed_and_taken_away);
+    tcase_add_test(tcase, timer_of_a_closed_client_does_not_go_off);
+    tcase_add_test(tcase, object_that_is_used_again_is_new);
+    tcase_add_test(tcase, several_ports_share_the_limit);
+    tcase_add_test(tcase, client_of_a_unix_socket_is_a_local_one);
+    suite_add_tcase(suite, tcase);
+    return suite;
+}
+
+int
+main(void)
+{
+    SRunner *runner = srunner_create(connection_suite());
+
+    srunner_run_all(runner, CK_NORMAL);
+
+    int failed = srunner_ntests_failed(runner);
+
+    srunner_free(runner);
+    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}

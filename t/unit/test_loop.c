@@ -1,0 +1,431 @@
+/*
+ * rv_loop: one step at a time, watches, and channels that empty themselves.
+ */
+#include "rv_loop.h"
+
+#include "rv_fd.h"
+#include "rv_log.h"
+
+#include <check.h>
+#include <dirent.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define KEY 7
+
+static rv_loop_t *loop;
+static int calls;      /* of any callback */
+static short happened; /* what it was called for */
+
+static int
+open_descriptors(void)
+{
+    DIR *dir = opendir("/proc/self/fd");
+    int n = 0;
+
+    ck_assert_ptr_nonnull(dir);
+    while (readdir(dir) != NULL)
+        n++;
+    closedir(dir);
+    return n;
+}
+
+static void
+setup(void)
+{
+    loop = rv_loop_create(NULL);
+    ck_assert_ptr_nonnull(loop);
+}
+
+static void
+teardown(void)
+{
+    rv_loop_destroy(loop);
+}
+
+static void
+on_ready(int fd, short what, void *data)
+{
+    ck_assert_int_eq(fd, *(int *) data);
+    happened = what;
+    calls++;
+}
+
+static void
+on_byte(int fd, RV_UNUSED short what, RV_UNUSED void *data)
+{
+    char byte;
+
+    ck_assert_int_eq(read(fd, &byte, 1), 1);
+    calls++;
+}
+
+START_TEST(step_ends_at_its_limit)
+{
+    int64_t begin = rv_loop_now();
+
+    ck_assert_int_eq(rv_loop_once(loop, 50), RV_OK);
+    ck_assert_int_ge(rv_loop_now() - begin, 45); /* a clock of milliseconds, rounded */
+    ck_assert_int_eq(rv_loop_once(loop, 0), RV_OK);
+    ck_assert_int_lt(rv_loop_now() - begin, 60 * 1000);
+}
+END_TEST
+
+START_TEST(what_happens_ends_the_step)
+{
+    int fds[2];
+
+    ck_assert_int_eq(rv_fd_pipe(fds), RV_OK);
+    rv_loop_watch_t *watch = rv_loop_watch(loop, fds[0], RV_LOOP_READ, on_byte, NULL);
+    ck_assert_ptr_nonnull(watch);
+    ck_assert_int_eq(rv_loop_once(loop, 0), RV_OK);
+    ck_assert_int_eq(calls, 0);
+
+    ck_assert_int_eq(write(fds[1], "xy", 2), 2);
+    ck_assert_int_eq(rv_loop_once(loop, 3600 * 1000), RV_OK);
+    ck_assert_int_eq(calls, 1);
+    ck_assert_int_eq(rv_loop_once(loop, -1), RV_OK); /* again: there is more */
+    ck_assert_int_eq(calls, 2);
+    ck_assert_int_eq(rv_loop_once(loop, 0), RV_OK); /* and the hour has been forgotten */
+    ck_assert_int_eq(rv_loop_once(loop, 20), RV_OK);
+    ck_assert_int_eq(calls, 2);
+
+    rv_loop_unwatch(watch);
+    rv_fd_close(&fds[0]);
+    rv_fd_close(&fds[1]);
+}
+END_TEST
+
+static void
+on_timer(RV_UNUSED int fd, RV_UNUSED short what, void *data)
+{
+    *(int *) data = 1;
+}
+
+START_TEST(limit_is_of_one_step_only)
+{
+    const struct timeval late = { 0, 80 * 1000 };
+    int fds[2], over = 0;
+
+    ck_assert_int_eq(rv_fd_pipe(fds), RV_OK);
+    rv_loop_watch_t *watch = rv_loop_watch(loop, fds[0], RV_LOOP_READ, on_byte, NULL);
+    ck_assert_int_eq(
+        event_base_once(rv_loop_base(loop), -1, EV_TIMEOUT, on_timer, &over, &late), 0);
+    ck_assert_int_eq(write(fds[1], "x", 1), 1);
+    ck_assert_int_eq(rv_loop_once(loop, 20), RV_OK);
+    ck_assert_int_eq(calls, 1);
+
+    ck_assert_int_eq(rv_loop_once(loop, -1), RV_OK); /* the 20 ms have no part in it */
+    ck_assert_int_eq(over, 1);
+    rv_loop_unwatch(watch);
+    rv_fd_close(&fds[0]);
+    rv_fd_close(&fds[1]);
+}
+END_TEST
+
+START_TEST(watch_says_what_for)
+{
+    int fds[2];
+
+    ck_assert_int_eq(rv_fd_socketpair(SOCK_STREAM, fds), RV_OK);
+    rv_loop_watch_t *watch = rv_loop_watch(loop, fds[0], RV_LOOP_WRITE, on_ready, &fds[0]);
+
+    ck_assert_int_eq(rv_loop_once(loop, -1), RV_OK);
+    ck_assert_int_eq(happened, RV_LOOP_WRITE);
+    rv_loop_unwatch(watch);
+
+    watch = rv_loop_watch(loop, fds[0], RV_LOOP_READ, on_ready, &fds[0]);
+    rv_fd_close(&fds[1]); /* the end is something to read, too */
+    ck_assert_int_eq(rv_loop_once(loop, -1), RV_OK);
+    ck_assert_int_eq(happened, RV_LOOP_READ);
+    rv_loop_unwatch(watch);
+    rv_fd_close(&fds[0]);
+}
+END_TEST
+
+START_TEST(unwatched_descriptor_is_silent)
+{
+    int fds[2];
+
+    ck_assert_int_eq(rv_fd_pipe(fds), RV_OK);
+    rv_loop_watch_t *watch = rv_loop_watch(loop, fds[0], RV_LOOP_READ, on_byte, NULL);
+
+    ck_assert_int_eq(write(fds[1], "x", 1), 1);
+    rv_loop_unwatch(watch);
+    rv_loop_unwatch(NULL);
+    ck_assert_int_eq(rv_loop_once(loop, 10), RV_OK);
+    ck_assert_int_eq(calls, 0);
+    rv_fd_close(&fds[0]);
+    rv_fd_close(&fds[1]);
+}
+END_TEST
+
+START_TEST(each_method_that_is_listed_works)
+{
+    enum { MANY = 16 };
+    char name[MANY][32];
+    size_t n = 0;
+
+    for (const char **method = rv_loop_methods(); *method != NULL && n < MANY; method++)
+        snprintf(name[n++], sizeof(name[0]), "%s", *method);
+    ck_assert_uint_gt(n, 0);
+
+    for (size_t i = 0; i < n; i++) {
+        ck_assert_int_eq(rv_loop_has_method(name[i]), 1);
+        rv_loop_t *one = rv_loop_create(name[i]);
+        ck_assert_ptr_nonnull(one);
+        ck_assert_str_eq(event_base_get_method(rv_loop_base(one)), name[i]);
+        ck_assert_int_eq(rv_loop_once(one, 0), RV_OK);
+        rv_loop_destroy(one);
+    }
+}
+END_TEST
+
+START_TEST(method_that_is_not_there_is_no_loop)
+{
+    ck_assert_int_eq(rv_loop_has_method("none"), 0);
+    ck_assert_int_eq(rv_loop_has_method(""), 0);
+    ck_assert_int_eq(rv_loop_has_method("epol"), 0);
+    rv_log_terminal(RV_LOG_NONE);
+    rv_loop_log();
+    ck_assert_ptr_null(rv_loop_create("none"));
+}
+END_TEST
+
+START_TEST(loop_leaves_no_descriptor)
+{
+    int before = open_descriptors();
+    rv_loop_t *one = rv_loop_create(NULL);
+
+    ck_assert_int_eq(rv_loop_once(one, 0), RV_OK);
+    rv_loop_destroy(one);
+    ck_assert_int_eq(open_descriptors(), before);
+}
+END_TEST
+
+/* --- channels ------------------------------------------------------------------ */
+
+static rv_channel_t *from, *to;
+
+static void
+open_pair(void)
+{
+    int fds[2], small = 8192;
+
+    ck_assert_int_eq(rv_channel_pair(NULL, fds), RV_OK);
+    ck_assert_int_eq(setsockopt(fds[0], SOL_SOCKET, SO_SNDBUF, &small, sizeof(small)), 0);
+    from = rv_channel_create(NULL, fds[0]);
+    to = rv_channel_create(NULL, fds[1]);
+    ck_assert_ptr_nonnull(from);
+    ck_assert_ptr_nonnull(to);
+}
+
+static void
+close_pair(void)
+{
+    rv_loop_unwatch_channel(from);
+    rv_loop_unwatch_channel(to);
+    rv_channel_destroy(from);
+    rv_channel_destroy(to);
+}
+
+/* Until some wait; how many were sent. */
+static unsigned
+send_many(void)
+{
+    static const char data[4000];
+    rv_message_t msg = { .type = 70, .length = sizeof(data), .data = data, .fd = -1 };
+    unsigned n = 0;
+
+    while (rv_channel_counts(from)->queued < 20 * sizeof(data)) {
+        ck_assert_int_eq(rv_channel_send(from, &msg), RV_OK);
+        n++;
+    }
+    msg.key = KEY;
+    ck_assert_int_eq(rv_channel_send(from, &msg), RV_OK);
+    return n + 1;
+}
+
+static void
+on_message(int fd, RV_UNUSED short what, void *data)
+{
+    rv_message_t msg;
+
+    ck_assert_int_eq(fd, rv_channel_fd(to));
+    while (rv_channel_receive(to, &msg) == RV_OK)
+        (*(unsigned *) data)++;
+}
+
+START_TEST(watched_channel_empties_its_queue)
+{
+    unsigned received = 0;
+
+    open_pair();
+    ck_assert_int_eq(rv_loop_watch_channel(loop, from, NULL, NULL), RV_OK);
+    ck_assert_int_eq(rv_loop_watch_channel(loop, to, on_message, &received), RV_OK);
+    for (int round = 0; round < 3; round++) {
+        unsigned sent = send_many();
+
+        for (received = 0; received < sent;)
+            ck_assert_int_eq(rv_loop_once(loop, 60 * 1000), RV_OK);
+        ck_assert_int_eq(rv_loop_once(loop, 0), RV_OK);
+        ck_assert_uint_eq(received, sent);
+        ck_assert_int_eq(rv_channel_is_waiting(from, KEY), 0);
+    }
+    close_pair();
+}
+END_TEST
+
+START_TEST(channel_with_a_queue_may_be_watched_later)
+{
+    unsigned received = 0;
+
+    open_pair();
+    unsigned sent = send_many();
+    ck_assert_int_eq(rv_loop_watch_channel(loop, from, NULL, NULL), RV_OK);
+    ck_assert_int_eq(rv_loop_watch_channel(loop, to, on_message, &received), RV_OK);
+    for (int left = 200; received < sent && left > 0; left--)
+        ck_assert_int_eq(rv_loop_once(loop, 1), RV_OK);
+    ck_assert_uint_eq(received, sent);
+    close_pair();
+}
+END_TEST
+
+START_TEST(channel_that_nothing_waits_in_costs_no_step)
+{
+    open_pair();
+    ck_assert_int_eq(rv_loop_watch_channel(loop, from, NULL, NULL), RV_OK);
+    int64_t begin = rv_loop_now();
+
+    ck_assert_int_eq(rv_loop_once(loop, 30), RV_OK);
+    ck_assert_int_ge(rv_loop_now() - begin, 25);
+    close_pair();
+}
+END_TEST
+
+START_TEST(queue_to_nobody_is_given_up_and_not_tried_for_ever)
+{
+    open_pair();
+    ck_assert_int_eq(rv_loop_watch_channel(loop, from, NULL, NULL), RV_OK);
+    (void) send_many();
+    rv_channel_destroy(to);
+    to = NULL;
+    ck_assert_int_eq(rv_loop_once(loop, 60 * 1000), RV_OK);
+    ck_assert_int_eq(rv_channel_is_waiting(from, KEY), 0);
+
+    int64_t begin = rv_loop_now();
+    ck_assert_int_eq(rv_loop_once(loop, 30), RV_OK);
+    ck_assert_int_ge(rv_loop_now() - begin, 25);
+    close_pair();
+}
+END_TEST
+
+START_TEST(unwatched_channel_is_silent)
+{
+    unsigned received = 0;
+
+    open_pair();
+    rv_loop_unwatch_channel(NULL);
+    rv_loop_unwatch_channel(from); /* which never was watched */
+    ck_assert_int_eq(rv_loop_watch_channel(loop, from, NULL, NULL), RV_OK);
+    ck_assert_int_eq(rv_loop_watch_channel(loop, to, on_message, &received), RV_OK);
+    rv_loop_unwatch_channel(to);
+    (void) send_many();
+    ck_assert_int_eq(rv_loop_once(loop, 10), RV_OK);
+    ck_assert_uint_eq(received, 0);
+
+    rv_loop_unwatch_channel(from);
+    (void) send_many();
+    ck_assert_int_eq(rv_channel_is_waiting(from, KEY), 1);
+    ck_assert_int_eq(rv_loop_once(loop, 10), RV_OK);
+    close_pair();
+}
+END_TEST
+
+/* --- fork ------------------------------------------------------------------------ */
+
+/* In the child: takes the parent's loop apart, as a worker does. 0, or what is wrong. */
+static int
+take_apart(rv_loop_watch_t *watch, int fd)
+{
+    if (rv_loop_reinit(loop) != RV_OK)
+        return 1;
+    rv_loop_unwatch(watch);
+    close(fd);
+    rv_loop_destroy(loop);
+
+    rv_loop_t *own = rv_loop_create(NULL);
+    if (own == NULL || rv_loop_once(own, 0) != RV_OK)
+        return 2;
+    rv_loop_destroy(own);
+    return 0;
+}
+
+START_TEST(child_that_takes_the_loop_apart_takes_nothing_from_its_parent)
+{
+    int fds[2], status;
+
+    ck_assert_int_eq(rv_fd_pipe(fds), RV_OK);
+    rv_loop_watch_t *watch = rv_loop_watch(loop, fds[0], RV_LOOP_READ, on_byte, NULL);
+    ck_assert_int_eq(rv_loop_once(loop, 0), RV_OK);
+
+    pid_t pid = fork();
+    ck_assert_int_ne(pid, -1);
+    if (pid == 0)
+        _exit(take_apart(watch, fds[0]));
+    ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+    ck_assert_msg(status == 0, "status %#x", status);
+
+    ck_assert_int_eq(write(fds[1], "x", 1), 1);
+    ck_assert_int_eq(rv_loop_once(loop, 60 * 1000), RV_OK);
+    ck_assert_int_eq(calls, 1);
+    rv_loop_unwatch(watch);
+    rv_fd_close(&fds[0]);
+    rv_fd_close(&fds[1]);
+}
+END_TEST
+
+static Suite *
+loop_suite(void)
+{
+    Suite *suite = suite_create("loop");
+    TCase *tcase = tcase_create("loop");
+
+    tcase_set_timeout(tcase, 120);
+    tcase_add_checked_fixture(tcase, setup, teardown);
+    tcase_add_test(tcase, step_ends_at_its_limit);
+    tcase_add_test(tcase, what_happens_ends_the_step);
+    tcase_add_test(tcase, limit_is_of_one_step_only);
+    tcase_add_test(tcase, watch_says_what_for);
+    tcase_add_test(tcase, unwatched_descriptor_is_silent);
+    tcase_add_test(tcase, each_method_that_is_listed_works);
+    tcase_add_test(tcase, method_that_is_not_there_is_no_loop);
+    tcase_add_test(tcase, loop_leaves_no_descriptor);
+    tcase_add_test(tcase, watched_channel_empties_its_queue);
+    tcase_add_test(tcase, channel_with_a_queue_may_be_watched_later);
+    tcase_add_test(tcase, channel_that_nothing_waits_in_costs_no_step);
+    tcase_add_test(tcase, queue_to_nobody_is_given_up_and_not_tried_for_ever);
+    tcase_add_test(tcase, unwatched_channel_is_silent);
+    tcase_add_test(tcase, child_that_takes_the_loop_apart_takes_nothing_from_its_parent);
+    suite_add_tcase(suite, tcase);
+    return suite;
+}
+
+int
+main(void)
+{
+    SRunner *runner = srunner_create(loop_suite());
+
+    srunner_run_all(runner, CK_NORMAL);
+
+    int failed = srunner_ntests_failed(runner);
+
+    srunner_free(runner);
+    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}

@@ -1,0 +1,429 @@
+/*
+ * rv_stats as it is read: a snapshot is the sum of one moment, whatever the
+ * writers and the master do at the same time.
+ *
+ * First an instruction at a time: the reader is single-stepped, stopped
+ * anywhere, and overtaken by others before it goes on. Then all at once.
+ */
+#include "rv_stats.h"
+
+#include <check.h>
+#include <errno.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/ptrace.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define ROWS 4
+#define MOST_STEPS 20000
+#define MOST_RUNS 200 /* of a reader; more instructions are taken in strides */
+
+static const rv_stats_def_t all_defs[] = {
+    { "accepts", RV_STATS_COUNTER, "" },
+    { "requests", RV_STATS_COUNTER, "" },
+    { "reading", RV_STATS_GAUGE, "" },
+    { "waiting", RV_STATS_GAUGE, "" },
+    { 0 },
+};
+
+enum { ACCEPTS, REQUESTS, READING, WAITING, VALUES };
+
+typedef struct {
+    uint64_t value[VALUES];
+} totals_t;
+
+/* Whatever stands open: two requests for each connection, reading = waiting. */
+static const rv_stats_change_t began[] = { { ACCEPTS, 1 }, { REQUESTS, 2 }, { READING, 1 },
+    { WAITING, 1 } };
+static const rv_stats_change_t ended[] = { { WAITING, -1 }, { READING, -1 } };
+
+/* Beside the statistics, what children report. */
+typedef struct {
+    volatile int done;
+    totals_t read;
+    volatile uint64_t snapshots;
+} report_t;
+
+static rv_stats_defs_t defs;
+static size_t size;
+static char *memory;
+static char *image; /* of the memory, as each run finds it */
+static report_t *report;
+static rv_stats_t *st;
+
+static void *
+shared(size_t bytes)
+{
+    void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+    ck_assert_ptr_ne(p, MAP_FAILED);
+    return p;
+}
+
+static void
+setup(void)
+{
+    rv_stats_define(&defs, "http", all_defs);
+    size = rv_stats_size(&defs, ROWS);
+    memory = shared(size);
+    image = malloc(size);
+    report = shared(sizeof(*report));
+    st = rv_stats_create(memory, &defs, ROWS);
+    ck_assert_ptr_nonnull(st);
+}
+
+static void
+teardown(void)
+{
+    rv_stats_free(st);
+    free(image);
+}
+
+static void
+own(unsigned slot)
+{
+    const rv_stats_owner_t owner = { .slot = slot, .pid = 100 };
+
+    ck_assert_int_eq(rv_stats_prepare(st, slot), RV_OK);
+    rv_stats_set_owner(st, &owner);
+    rv_stats_own(st, slot);
+}
+
+static totals_t
+totals(void)
+{
+    totals_t t;
+
+    rv_stats_snapshot(st, t.value);
+    return t;
+}
+
+static int
+same(const totals_t *a, const totals_t *b)
+{
+    return memcmp(a, b, sizeof(*a)) == 0;
+}
+
+/* --- an instruction at a time ---------------------------------------------------------- */
+
+static pid_t
+start(void (*body)(void))
+{
+    int status;
+
+    report->done = 0;
+    pid_t pid = fork();
+    ck_assert_int_ne(pid, -1);
+    if (pid == 0) {
+        if (ptrace(PTRACE_TRACEME, 0, NULL, NULL) == -1)
+            _exit(errno);
+        raise(SIGSTOP);
+        body();
+        report->done = 1;
+        _exit(0);
+    }
+    ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+    ck_assert_msg(WIFSTOPPED(status), "tracing a child failed (%d: %s)", WEXITSTATUS(status),
+        strerror(WEXITSTATUS(status)));
+    return pid;
+}
+
+/* 0 when the process is through with what it had to do. */
+static int
+step(pid_t pid)
+{
+    int status;
+
+    ck_assert_int_eq(ptrace(PTRACE_SINGLESTEP, pid, NULL, NULL), 0);
+    ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+    ck_assert(WIFSTOPPED(status) && WSTOPSIG(status) == SIGTRAP);
+    return !report->done;
+}
+
+static void
+let_go(pid_t pid)
+{
+    int status;
+
+    ck_assert_int_eq(ptrace(PTRACE_CONT, pid, NULL, NULL), 0);
+    ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+    ck_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+
+static void
+read_totals(void)
+{
+    report->read = totals();
+}
+
+/* The second undoes what the first did to some of the values. */
+static void
+write_twice(void)
+{
+    rv_stats_apply(st, began, 4);
+    rv_stats_apply(st, ended, 2);
+}
+
+/* Each time somebody else writes to the row that was just emptied. Twice: then
+ * the same base is in force again. */
+static void
+fold_and_write_twice(void)
+{
+    for (int i = 0; i < 2; i++) {
+        if (rv_stats_fold(st, 0) != RV_OK)
+            abort();
+        own(0);
+        rv_stats_apply(st, began, 4);
+    }
+}
+
+static void (*const actions[])(void) = { write_twice, fold_and_write_twice };
+
+static totals_t states[8];
+static size_t state_count;
+
+static int
+is_a_state(const totals_t *t)
+{
+    for (size_t i = 0; i < state_count; i++) {
+        if (same(t, &states[i]))
+            return 1;
+    }
+    return 0;
+}
+
+/* All states that the action goes through, when nobody is in its way. */
+static void
+collect_states(void (*action)(void))
+{
+    states[0] = totals();
+    state_count = 1;
+
+    pid_t pid = start(action);
+    for (int steps = 0, running = 1; running; steps++) {
+        running = step(pid);
+        ck_assert_int_lt(steps, MOST_STEPS);
+        const totals_t now = totals();
+        if (!is_a_state(&now)) {
+            ck_assert_uint_lt(state_count, rv_countof(states));
+            states[state_count++] = now;
+        }
+    }
+    let_go(pid);
+}
+
+static int
+count_steps(void (*body)(void))
+{
+    pid_t pid = start(body);
+    int steps = 1;
+
+    while (step(pid))
+        steps++;
+    let_go(pid);
+    return steps;
+}
+
+static void
+use_one_processor(void)
+{
+    cpu_set_t cpu; /* the steps take half the time */
+
+    CPU_ZERO(&cpu);
+    CPU_SET(sched_getcpu(), &cpu);
+    (void) sched_setaffinity(0, sizeof(cpu), &cpu);
+}
+
+START_TEST(reader_overtaken_anywhere_sees_one_state)
+{
+    use_one_processor();
+    own(0);
+    write_twice();
+    rv_stats_apply(st, began, 4);
+    memcpy(image, memory, size);
+    collect_states(actions[_i]);
+    ck_assert_uint_ge(state_count, 3);
+
+    memcpy(memory, image, size);
+    int steps = count_steps(read_totals);
+    ck_assert_int_ge(steps, 50);
+    for (int at = 0; at < steps; at += 1 + steps / MOST_RUNS) {
+        memcpy(memory, image, size);
+        pid_t pid = start(read_totals);
+        for (int i = 0; i < at; i++)
+            step(pid);
+        actions[_i]();
+        let_go(pid);
+        ck_assert_msg(is_a_state(&report->read), "overtaken after %d instructions", at);
+    }
+}
+END_TEST
+
+/* --- all at once ----------------------------------------------------------------------- */
+
+/* What is true of every snapshot, and of two that follow each other. */
+static int
+is_sane(const totals_t *last, const totals_t *now)
+{
+    return now->value[REQUESTS] == 2 * now->value[ACCEPTS]
+        && now->value[READING] == now->value[WAITING] && now->value[READING] <= ROWS
+        && now->value[ACCEPTS] >= last->value[ACCEPTS];
+}
+
+static void
+read_for_ever(void)
+{
+    totals_t last = totals(), now;
+
+    for (;; last = now) {
+        now = totals();
+        if (!is_sane(&last, &now)) {
+            report->read = now;
+            _exit(EXIT_FAILURE);
+        }
+        report->snapshots++;
+    }
+}
+
+static void
+write_for_ever(void)
+{
+    for (;;) {
+        rv_stats_apply(st, began, 4);
+        rv_stats_apply(st, ended, 2);
+    }
+}
+
+static pid_t
+spawn(void (*body)(void))
+{
+    pid_t pid = fork();
+
+    ck_assert_int_ne(pid, -1);
+    if (pid == 0) {
+        body();
+        _exit(0);
+    }
+    return pid;
+}
+
+static void
+kill_it(pid_t pid)
+{
+    int status;
+
+    ck_assert_int_eq(kill(pid, SIGKILL), 0);
+    ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+    ck_assert_msg(WIFSIGNALED(status), "it had exited before");
+}
+
+static uint64_t
+accepts_of(unsigned slot)
+{
+    rv_stats_owner_t owner;
+    totals_t t;
+
+    ck_assert_int_eq(rv_stats_row(st, slot, &owner, t.value), RV_OK);
+    return t.value[ACCEPTS];
+}
+
+static void
+wait_for_accepts(unsigned slot, uint64_t number)
+{
+    while (accepts_of(slot) < number)
+        sched_yield();
+}
+
+static void
+wait_for_snapshots(uint64_t number)
+{
+    while (report->snapshots < number)
+        sched_yield();
+}
+
+START_TEST(nothing_is_torn_lost_or_doubled_while_writers_are_killed_and_folded)
+{
+    enum { ROUNDS = 60 };
+    uint64_t expected = 0;
+
+    pid_t reader = spawn(read_for_ever);
+    wait_for_snapshots(1);
+    for (int round = 0; round < ROUNDS; round++) {
+        unsigned slot = (unsigned) round % ROWS;
+
+        own(slot);
+        pid_t writer = spawn(write_for_ever);
+        wait_for_accepts(slot, (uint64_t) (round * 37 % 200));
+        kill_it(writer);
+
+        expected += accepts_of(slot);
+        ck_assert_int_eq(rv_stats_fold(st, slot), RV_OK);
+        const totals_t now = totals();
+        ck_assert_uint_eq(now.value[ACCEPTS], expected);
+        ck_assert_uint_eq(now.value[REQUESTS], 2 * expected);
+        ck_assert_uint_eq(now.value[READING], 0);
+        ck_assert_uint_eq(now.value[WAITING], 0);
+    }
+    kill_it(reader);
+    ck_assert_uint_gt(expected, 0);
+}
+END_TEST
+
+/* Nobody waits for a writer that stands still in its transaction, or holds a lock. */
+START_TEST(stopped_writers_stop_no_reader)
+{
+    enum { ROUNDS = 20 };
+    int status;
+
+    own(1);
+    pid_t writer = spawn(write_for_ever);
+    for (int round = 1; round <= ROUNDS; round++) {
+        wait_for_accepts(1, (uint64_t) (round * 100));
+        ck_assert_int_eq(kill(writer, SIGSTOP), 0);
+        ck_assert_int_eq(waitpid(writer, &status, WUNTRACED), writer);
+        ck_assert(WIFSTOPPED(status));
+
+        const totals_t first = totals(), second = totals();
+        ck_assert(same(&first, &second));
+        ck_assert(is_sane(&first, &second));
+        ck_assert_int_eq(kill(writer, SIGCONT), 0);
+    }
+    kill_it(writer);
+}
+END_TEST
+
+static Suite *
+stats_read_suite(void)
+{
+    Suite *suite = suite_create("stats_read");
+    TCase *tcase = tcase_create("stats_read");
+
+    tcase_add_checked_fixture(tcase, setup, teardown);
+    tcase_set_timeout(tcase, 120);
+    tcase_add_loop_test(
+        tcase, reader_overtaken_anywhere_sees_one_state, 0, (int) rv_countof(actions));
+    tcase_add_test(tcase, nothing_is_torn_lost_or_doubled_while_writers_are_killed_and_folded);
+    tcase_add_test(tcase, stopped_writers_stop_no_reader);
+
+    suite_add_tcase(suite, tcase);
+    return suite;
+}
+
+int
+main(void)
+{
+    SRunner *runner = srunner_create(stats_read_suite());
+
+    srunner_run_all(runner, CK_NORMAL);
+
+    int failed = srunner_ntests_failed(runner);
+
+    srunner_free(runner);
+    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
