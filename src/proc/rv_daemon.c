@@ -58,19 +58,18 @@ rv_daemon_to_null(int fd)
     return result;
 }
 
-/* The parent: waits for a byte, or for the end of the child. */
+/* The parent: waits for a byte and the end that follows it, or for the end of the child. */
 static void
 wait_for_child(int fd, pid_t pid)
 {
-    char byte;
-    int status = 0;
+    char bytes[2];
+    int status = 0, ready = 0;
     ssize_t n;
 
-    do
-        n = read(fd, &byte, 1);
-    while (n == -1 && errno == EINTR);
+    while ((n = read(fd, bytes, sizeof(bytes))) > 0 || (n == -1 && errno == EINTR))
+        ready |= n > 0;
 
-    if (n == 1)
+    if (ready)
         _exit(0);
 
     if (waitpid(pid, &status, 0) == pid && WIFSIGNALED(status))
