@@ -173,16 +173,24 @@ set_socket_options(const rv_listener_t *ls, int fd)
     return RV_OK;
 }
 
+/* It listens at once: what is bound and does not would be taken for stale by
+ * another daemon. Nobody can connect before it has its mode. */
 static int
 bind_unix(rv_listener_t *ls, int fd, char *error)
 {
     remove_stale(&ls->addr);
-    if (bind(fd, &ls->addr.sockaddr.sa, ls->addr.length) == -1)
+
+    mode_t before = umask(~(mode_t) ls->mode & 0777);
+    int result = bind(fd, &ls->addr.sockaddr.sa, ls->addr.length);
+    int err = errno;
+    umask(before);
+    errno = err;
+    if (result == -1)
         return fail(ls, "bind()", error);
 
     ls->bound_path = 1;
-    if (chmod(ls->addr.sockaddr.un.sun_path, ls->mode) == -1)
-        return fail(ls, "chmod()", error);
+    if (listen(fd, ls->backlog) == -1)
+        return fail(ls, "listen()", error);
     return RV_OK;
 }
 

@@ -37,7 +37,7 @@ int rv_listener_parse(
 /*
  * Binds it for `workers` workers: descriptors of `old`, which has the same
  * address, are duplicated, all of them, since clients may wait at each; others
- * are bound anew, but do not listen yet. A stale unix socket is replaced, a live
+ * are bound anew, but do not listen yet (unix sockets do). A stale unix socket is replaced, a live
  * one is an error. Nothing of old's changes. RV_ERROR: nothing is open, `error` says why.
  */
 int rv_listener_open(

@@ -27,6 +27,7 @@ extern char **environ;
 
 static char *title;
 static size_t title_room;
+static char **moved_args __attribute__((used));
 static char **moved_environ __attribute__((used)); /* kept: libc may hold pointers into it */
 
 int
@@ -225,7 +226,7 @@ rv_daemon_title_init(int argc, char **argv)
 
     for (int i = 0; i < argc; i++)
         argv[i] = args[i];
-    free(args);
+    moved_args = args;
     moved_environ = environ = env;
     title = begin;
     title_room = (size_t) (end - begin);

@@ -237,8 +237,9 @@ rv_core_set_environment(const rv_core_conf_t *core)
         put_variable(made, zone);
 
     for (const rv_core_env_t *e = core->env; e != NULL; e = e->next) {
+        /* the pool's text: a worker's cycle lives as long as its environment */
         char *text = strchr(e->text, '=') != NULL
-            ? strdup(e->text)
+            ? (char *) (uintptr_t) e->text
             : find_variable(environ, e->text, strlen(e->text));
         if (text != NULL)
             put_variable(made, text);

@@ -1,17 +1,11 @@
 /*
- * daemon: setting up, tearing down, and what happens when a test fails.
+ * daemon: a folder and a port of a test's own, its files, and waiting.
  *
- * A test that fails ends where it stands, so it cannot clean up. Therefore all
- * tests of a program run below a guard, which inherits every process that they
- * leave behind, ends those, shows the logs of the tests that failed and
- * removes their folders. RV_KEEP in the environment: the folders stay.
- *
- * A test process is a subreaper as well: a daemon that has detached itself
- * becomes its child, so its exit status can be told.
+ * A test process is a subreaper: a daemon that has detached itself becomes its
+ * child, so its exit status can be told.
  */
-#include "daemon.h"
+#include "daemon_internal.h"
 
-#include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -23,12 +17,8 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
-
-enum { CASE_LIMIT = 120 }; /* of one test, in seconds */
 
 #define HTTP                      \
     "[http]\n"                    \
@@ -95,8 +85,8 @@ daemon_path(daemon_t *d, const char *name)
 
 /* Calls visit(path, data) for every file under the folder, which ends in "/";
  * a folder after what is in it. */
-static void
-walk(const char *folder, void (*visit)(const char *path, const struct stat *st, void *data),
+void
+daemon_walk(const char *folder, void (*visit)(const char *path, const struct stat *st, void *data),
     void *data)
 {
     DIR *dir = opendir(folder);
@@ -115,7 +105,7 @@ walk(const char *folder, void (*visit)(const char *path, const struct stat *st, 
             char below[520];
 
             snprintf(below, sizeof(below), "%s/", path);
-            walk(below, visit, data);
+            daemon_walk(below, visit, data);
         }
         visit(path, &st, data);
     }
@@ -131,10 +121,10 @@ remove_one(const char *path, const struct stat *st, void *data)
     (void) remove(path);
 }
 
-static void
-remove_folder(const char *folder)
+void
+daemon_remove_folder(const char *folder)
 {
-    walk(folder, remove_one, NULL);
+    daemon_walk(folder, remove_one, NULL);
     (void) remove(folder);
 }
 
@@ -170,8 +160,8 @@ daemon_conff(daemon_t *d, const char *fmt, ...)
 
 /* --- waiting --------------------------------------------------------------------------- */
 
-static double
-now(void)
+double
+daemon_now(void)
 {
     struct timespec ts;
 
@@ -183,10 +173,10 @@ void
 daemon_wait(daemon_t *d, int (*condition)(daemon_t *, void *), void *data, const char *what)
 {
     const struct timespec pause = { 0, 5 * 1000 * 1000 };
-    double end = now() + DAEMON_LIMIT;
+    double end = daemon_now() + DAEMON_LIMIT;
 
     while (!condition(d, data)) {
-        if (now() >= end)
+        if (daemon_now() >= end)
             ck_abort_msg("in %d seconds it did not come about: %s", DAEMON_LIMIT, what);
         nanosleep(&pause, NULL);
     }
@@ -328,268 +318,4 @@ daemon_setup(daemon_t *d)
     make_folder(d->sanitizer, 0777);
     divert_sanitizers(d);
     d->reserved = reserve_port(&d->port);
-}
-
-/* --- tearing down ---------------------------------------------------------------------- */
-
-static void __attribute__((format(printf, 2, 3))) complain(char *trouble, const char *fmt, ...)
-{
-    size_t length = strlen(trouble);
-    va_list args;
-
-    va_start(args, fmt);
-    vsnprintf(trouble + length, 4096 - length, fmt, args);
-    va_end(args);
-}
-
-/* The master that the pid file names, where the test did not tell. */
-static void
-find_master(daemon_t *d)
-{
-    char *text = daemon_read(d->pid);
-    pid_t pid = text == NULL ? 0 : (pid_t) atoi(text);
-    char title[64];
-
-    if (d->master == 0 && pid > 0
-        && strncmp(daemon_title(pid, title, sizeof(title)), "reeve: master", 13) == 0)
-        d->master = pid;
-    free(text);
-}
-
-static void
-stop_master(daemon_t *d, char *trouble)
-{
-    double end = now() + DAEMON_LIMIT;
-
-    find_master(d);
-    if (d->master == 0)
-        return;
-    if (!daemon_alive(d->master)) {
-        complain(trouble, "the master is gone, nobody knows why\n");
-        return;
-    }
-    kill(d->master, SIGTERM);
-    while (daemon_alive(d->master) && now() < end)
-        nanosleep(&(struct timespec){ 0, 2 * 1000 * 1000 }, NULL);
-    if (daemon_alive(d->master)) {
-        complain(trouble, "the master does not stop\n");
-        kill(d->master, SIGKILL);
-    }
-    int status = daemon_wait_process(d, d->master);
-    if (status > 0)
-        complain(trouble, "the master ended with status %d\n", status);
-    d->master = 0;
-}
-
-/* Every descendant is a child of ours once those between are gone. */
-static void
-look_for_processes(char *trouble)
-{
-    double end = now() + DAEMON_LIMIT;
-    pid_t pids[64], pid;
-
-    while ((pid = waitpid(-1, NULL, WNOHANG)) != -1 && now() < end) {
-        if (pid == 0)
-            nanosleep(&(struct timespec){ 0, 2 * 1000 * 1000 }, NULL);
-    }
-    int n = pid == -1 ? 0 : daemon_children(getpid(), pids, 64);
-
-    n = n > 64 ? 64 : n; /* it tells how many there are */
-    for (int i = 0; i < n; i++) {
-        char title[128];
-
-        complain(trouble, "process %ld survives: %s\n", (long) pids[i],
-            daemon_title(pids[i], title, sizeof(title)));
-        kill(pids[i], SIGKILL);
-    }
-}
-
-typedef struct {
-    daemon_t *d;
-    char *trouble;
-} look_t;
-
-static void
-look_at_file(const char *path, const struct stat *st, void *data)
-{
-    static const char *const bad[] = { "[alert]", "ERROR: AddressSanitizer", "ERROR: LeakSanitizer",
-        "runtime error:", "WARNING: ThreadSanitizer" };
-    look_t *look = data;
-
-    if (S_ISSOCK(st->st_mode))
-        complain(look->trouble, "a socket is left: %s\n", path);
-    if (strcmp(path, look->d->pid) == 0)
-        complain(look->trouble, "a pid file is left: %s\n", path);
-    if (!S_ISREG(st->st_mode) || strcmp(path, look->d->conf) == 0)
-        return;
-
-    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
-        if (i == 0 && look->d->alert_expected)
-            continue;
-        if (daemon_file_count(path, bad[i]) > 0)
-            complain(look->trouble, "\"%s\" in %s\n", bad[i], path);
-    }
-}
-
-/* What a process wrote that was killed while it looked for leaks is no report. */
-static void
-look_at_sanitizer(const char *path, const struct stat *st, void *data)
-{
-    static const char *const reports[] = {
-        "ERROR: ", "runtime error: ", "WARNING: ", "SUMMARY: ", "fatal error"
-    };
-    char *text = daemon_read(path);
-
-    (void) st;
-    for (size_t i = 0; text != NULL && i < sizeof(reports) / sizeof(reports[0]); i++) {
-        if (strstr(text, reports[i]) != NULL) {
-            complain(data, "a sanitizer wrote %s:\n%.2000s\n", path, text);
-            break;
-        }
-    }
-    free(text);
-}
-
-/* Names of POSIX shared memory carry a hash of the pid file's path. */
-static void
-look_at_memory(daemon_t *d, char *trouble)
-{
-    uint32_t hash = 2166136261u;
-    char part[32];
-    DIR *dir = opendir("/dev/shm");
-    struct dirent *entry;
-
-    for (const char *p = d->pid; *p != '\0'; p++)
-        hash = (hash ^ (unsigned char) *p) * 16777619u;
-    snprintf(part, sizeof(part), "reeve.%08x.", hash);
-    while (dir != NULL && (entry = readdir(dir)) != NULL) {
-        if (strstr(entry->d_name, part) != NULL)
-            complain(trouble, "shared memory is left: %s\n", entry->d_name);
-    }
-    if (dir != NULL)
-        closedir(dir);
-}
-
-void
-daemon_teardown(daemon_t *d)
-{
-    char trouble[4096] = "";
-    look_t look = { d, trouble };
-
-    stop_master(d, trouble);
-    look_for_processes(trouble);
-    walk(d->prefix, look_at_file, &look);
-    walk(d->sanitizer, look_at_sanitizer, trouble);
-    look_at_memory(d, trouble);
-    close(d->reserved);
-    ck_assert_msg(trouble[0] == '\0', "at the end of the test:\n%s", trouble);
-
-    if (getenv("RV_KEEP") == NULL) {
-        remove_folder(d->prefix);
-        remove_folder(d->sanitizer);
-    }
-}
-
-/* --- the program -------------------------------------------------------------------------- */
-
-TCase *
-daemon_case(Suite *suite, const char *name)
-{
-    TCase *tc = tcase_create(name);
-
-    tcase_set_timeout(tc, CASE_LIMIT);
-    suite_add_tcase(suite, tc);
-    return tc;
-}
-
-static volatile sig_atomic_t runner;
-
-static void
-pass_on(int number)
-{
-    kill(runner, number);
-}
-
-/* The last lines of what a failed test has left. */
-static void
-show_file(const char *path, const struct stat *st, void *data)
-{
-    enum { TAIL = 4000, FILES = 12 };
-    static int shown;
-    int is_output = strstr(path, "/logs/") != NULL || strstr(path, "/terminal") != NULL
-        || strstr(path, ".san/") != NULL;
-    char *text = S_ISREG(st->st_mode) && is_output ? daemon_read(path) : NULL;
-
-    (void) data;
-    if (text == NULL)
-        return;
-    size_t length = strlen(text);
-    if (length > 0 && shown++ < FILES)
-        printf("--- %s\n%s\n", path, length > TAIL ? text + length - TAIL : text);
-    free(text);
-}
-
-static void
-end_processes(void)
-{
-    pid_t pids[64];
-    int n;
-
-    while ((n = daemon_children(getpid(), pids, 64)) > 0) {
-        n = n > 64 ? 64 : n; /* it tells how many there are */
-        for (int i = 0; i < n; i++) {
-            kill(pids[i], SIGKILL);
-            waitpid(pids[i], NULL, 0);
-        }
-    }
-}
-
-static int
-run_suite(Suite *suite)
-{
-    SRunner *sr = srunner_create(suite);
-
-    srunner_run_all(sr, CK_ENV);
-    int failed = srunner_ntests_failed(sr);
-    srunner_free(sr);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
-}
-
-int
-daemon_main(Suite *suite)
-{
-    static Suite *kept; /* the guard never frees it: reachable for a leak check */
-    const char *tmp = getenv("TMPDIR");
-    char folder[64];
-    int status = 0;
-    pid_t pid;
-
-    kept = suite;
-    if (tmp == NULL || strlen(tmp) > 32) /* a unix socket's path must fit */
-        tmp = "/tmp";
-    snprintf(folder, sizeof(folder), "%s/rv.XXXXXX", tmp);
-    if (mkdtemp(folder) == NULL || chmod(folder, 0755) == -1) {
-        perror(folder);
-        return EXIT_FAILURE;
-    }
-    strcat(folder, "/");
-    setenv("RV_TEST_FOLDER", folder, 1);
-    prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
-
-    fflush(stdout);
-    runner = fork();
-    if (runner == 0)
-        exit(run_suite(kept));
-    signal(SIGTERM, pass_on);
-    signal(SIGINT, pass_on);
-
-    while ((pid = wait(&status)) != runner) {
-        if (pid == -1 && errno != EINTR)
-            break;
-    }
-    end_processes();
-    walk(folder, show_file, NULL);
-    if (getenv("RV_KEEP") == NULL)
-        remove_folder(folder);
-    return WIFEXITED(status) ? WEXITSTATUS(status) : EXIT_FAILURE;
 }

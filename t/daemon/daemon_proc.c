@@ -1,334 +1,19 @@
 /*
- * daemon_proc: running the command, and looking at processes.
- *
- * What a command writes goes to a file, never to a pipe: a daemon that keeps
- * its terminal would keep the pipe open.
+ * daemon_proc: looking at processes.
  */
-#include "daemon.h"
+#include "daemon_internal.h"
 
 #include <ctype.h>
 #include <dirent.h>
-#include <errno.h>
 #include <fcntl.h>
-#include <grp.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
-enum { ARGUMENTS = 32, NOBODY = 65534 };
-
-/* --- running ------------------------------------------------------------------------ */
-
-static void
-become_nobody(daemon_t *d)
-{
-    if (!d->unprivileged || geteuid() != 0)
-        return;
-    if (setgroups(0, NULL) == -1 || setgid(NOBODY) == -1 || setuid(NOBODY) == -1)
-        _exit(126);
-}
-
-/* The child: never comes back. By descriptor, because nobody may not be
- * allowed to look into the folder that the binary is in. */
-static void
-execute(daemon_t *d, const char **argv, int terminal, int binary)
-{
-    int null = open("/dev/null", O_RDWR);
-
-    setpgid(0, 0);
-    dup2(null, STDIN_FILENO);
-    dup2(terminal, STDOUT_FILENO);
-    dup2(terminal, STDERR_FILENO);
-    close(null);
-    close(terminal);
-    signal(SIGPIPE, SIG_DFL);
-    if (d->preload[0] != '\0')
-        setenv("LD_PRELOAD", d->preload, 1);
-    become_nobody(d);
-    for (int fd = 0; d->closed && fd <= STDERR_FILENO; fd++)
-        close(fd);
-    fexecve(binary, (char *const *) argv, environ);
-    _exit(127);
-}
-
-static pid_t
-spawn(daemon_t *d, const char **argv)
-{
-    int terminal = open(d->terminal, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
-    int binary = open(getenv("RV_BINARY"), O_RDONLY | O_CLOEXEC);
-
-    ck_assert_msg(terminal != -1 && binary != -1, "%s: %s", getenv("RV_BINARY"), strerror(errno));
-    fflush(stdout);
-    pid_t pid = fork();
-    ck_assert_int_ne(pid, -1);
-    if (pid == 0)
-        execute(d, argv, terminal, binary);
-    close(terminal);
-    close(binary);
-    return pid;
-}
-
-static void
-take_output(daemon_t *d, off_t from)
-{
-    int fd = open(d->terminal, O_RDONLY | O_CLOEXEC);
-    ssize_t n = fd == -1 ? 0 : pread(fd, d->output, sizeof(d->output) - 1, from);
-
-    if (fd != -1)
-        close(fd);
-    d->output[n < 0 ? 0 : n] = '\0';
-}
-
-static int
-run(daemon_t *d, const char **argv)
-{
-    struct stat st;
-    off_t from = stat(d->terminal, &st) == 0 ? st.st_size : 0;
-    int status = daemon_wait_process(d, spawn(d, argv));
-
-    take_output(d, from);
-    return status;
-}
-
-static int
-collect(const char **argv, int n, va_list args)
-{
-    char *arg;
-
-    while ((arg = va_arg(args, char *)) != NULL) {
-        ck_assert_int_lt(n, ARGUMENTS - 1);
-        argv[n++] = arg;
-    }
-    argv[n] = NULL;
-    return n;
-}
-
 int
-daemon_run(daemon_t *d, ...)
-{
-    const char *argv[ARGUMENTS] = { "reeve", "-p", d->prefix, "-c", d->conf };
-    va_list args;
-
-    va_start(args, d);
-    collect(argv, 5, args);
-    va_end(args);
-    return run(d, argv);
-}
-
-int
-daemon_run_bare(daemon_t *d, ...)
-{
-    const char *argv[ARGUMENTS] = { "reeve" };
-    va_list args;
-
-    va_start(args, d);
-    collect(argv, 1, args);
-    va_end(args);
-    return run(d, argv);
-}
-
-static pid_t
-read_pid(daemon_t *d)
-{
-    char *text = daemon_read(d->pid);
-    pid_t pid = text == NULL ? 0 : (pid_t) atoi(text);
-
-    free(text);
-    return pid;
-}
-
-pid_t
-daemon_launch(daemon_t *d, ...)
-{
-    const char *argv[ARGUMENTS] = { "reeve", "-p", d->prefix, "-c", d->conf };
-    va_list args;
-
-    va_start(args, d);
-    collect(argv, 5, args);
-    va_end(args);
-    return spawn(d, argv);
-}
-
-void
-daemon_preload(daemon_t *d, const char *name)
-{
-    snprintf(d->preload, sizeof(d->preload), "%s/t/daemon/%s.so", getenv("RV_BUILD"), name);
-    ck_assert_msg(access(d->preload, R_OK) == 0, "%s: %s", d->preload, strerror(errno));
-}
-
-void
-daemon_start(daemon_t *d)
-{
-    int status = daemon_run(d, NULL);
-
-    ck_assert_msg(status == 0, "start: exit status %d\n%s", status, d->output);
-    d->master = read_pid(d);
-    ck_assert_msg(d->master > 0 && daemon_alive(d->master), "no master by %s", d->pid);
-}
-
-static int
-has_master(daemon_t *d, void *data)
-{
-    (void) data;
-    d->master = read_pid(d);
-    return d->master > 0;
-}
-
-void
-daemon_wait_master(daemon_t *d)
-{
-    daemon_wait(d, has_master, NULL, "a pid file");
-}
-
-/* Whether somebody listens at 127.0.0.1:port, without a connection that would
- * be counted. */
-static int
-is_listening(int port)
-{
-    char line[256], wanted[64];
-    FILE *f = fopen("/proc/net/tcp", "r");
-    int found = 0;
-
-    snprintf(wanted, sizeof(wanted), ": 0100007F:%04X 00000000:0000 0A", (unsigned) port);
-    while (f != NULL && !found && fgets(line, sizeof(line), f) != NULL)
-        found = strstr(line, wanted) != NULL;
-    if (f != NULL)
-        fclose(f);
-    return found;
-}
-
-static int
-is_up(daemon_t *d, void *data)
-{
-    (void) data;
-    if (!daemon_alive(d->master))
-        ck_abort_msg("the master has ended");
-    return read_pid(d) == d->master && is_listening(d->port);
-}
-
-void
-daemon_start_foreground(daemon_t *d, ...)
-{
-    const char *argv[ARGUMENTS] = { "reeve", "-p", d->prefix, "-c", d->conf };
-    char overrides[1024] = "daemon = off";
-    va_list args;
-
-    va_start(args, d);
-    int n = collect(argv, 5, args);
-    va_end(args);
-    for (int i = 5; i < n - 1; i++) {
-        if (strcmp(argv[i], "-g") == 0)
-            snprintf(overrides, sizeof(overrides), "daemon = off; %s", argv[i + 1]);
-    }
-    argv[n++] = "-g";
-    argv[n++] = overrides;
-    argv[n] = NULL;
-
-    d->master = spawn(d, argv);
-    daemon_wait(d, is_up, NULL, "the foreground process is up");
-}
-
-void
-daemon_signal(daemon_t *d, const char *word)
-{
-    int status = daemon_run(d, "-s", word, NULL);
-
-    ck_assert_msg(status == 0, "-s %s: exit status %d\n%s", word, status, d->output);
-}
-
-/* --- ends ------------------------------------------------------------------------------ */
-
-static int
-is_gone(daemon_t *d, void *data)
-{
-    (void) d;
-    return !daemon_alive(*(pid_t *) data);
-}
-
-int
-daemon_wait_process(daemon_t *d, pid_t pid)
-{
-    int status;
-    char what[64];
-
-    snprintf(what, sizeof(what), "process %ld ends", (long) pid);
-    daemon_wait(d, is_gone, &pid, what);
-    if (waitpid(pid, &status, 0) != pid)
-        return -1;
-    return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
-}
-
-void
-daemon_wait_gone(daemon_t *d)
-{
-    d->status = daemon_wait_process(d, d->master);
-    d->master = 0;
-}
-
-/* --- reload ---------------------------------------------------------------------------- */
-
-typedef struct {
-    size_t from;      /* of the log: what is older does not count */
-    unsigned current; /* the generation in force before */
-} reload_t;
-
-static const char reload_done[] = "reload done, generation ";
-
-/* The last generation that this log tells of. */
-static unsigned
-generation_in_force(const char *log)
-{
-    unsigned generation = 1;
-
-    for (const char *p = log; p != NULL && (p = strstr(p, "#0: ")) != NULL; p++) {
-        if (strncmp(p + 4, reload_done, strlen(reload_done)) == 0)
-            generation = (unsigned) atoi(p + 4 + strlen(reload_done));
-        else if (strncmp(p + 4, "reeve/", 6) == 0) /* another start */
-            generation = 1;
-    }
-    return generation;
-}
-
-static int
-is_reloaded(daemon_t *d, void *data)
-{
-    const reload_t *reload = data;
-    char *log = daemon_read(d->log), gone[64];
-    int over = 0;
-
-    if (log != NULL && strlen(log) > reload->from) {
-        const char *line = strstr(log + reload->from, reload_done);
-
-        if (strstr(log + reload->from, "reload failed") != NULL)
-            ck_abort_msg("%s", log + reload->from);
-        snprintf(gone, sizeof(gone), "generation %u is gone", reload->current);
-        over = line != NULL && strstr(line, gone) != NULL;
-    }
-    free(log);
-    return over;
-}
-
-void
-daemon_reload(daemon_t *d)
-{
-    char *log = daemon_read(d->log);
-    reload_t reload = { log == NULL ? 0 : strlen(log), generation_in_force(log) };
-
-    free(log);
-    ck_assert_int_eq(kill(d->master, SIGHUP), 0);
-    daemon_wait(d, is_reloaded, &reload, "reload done, and the old generation gone");
-}
-
-/* --- /proc ------------------------------------------------------------------------------ */
-
-/* Parent and state of a process; 0: there is none. */
-static int
-read_stat(pid_t pid, pid_t *parent, char *state)
+daemon_read_stat(pid_t pid, pid_t *parent, char *state)
 {
     char path[64], text[512];
     long ppid;
@@ -367,7 +52,7 @@ daemon_children(pid_t pid, pid_t *pids, int room)
     while (dir != NULL && (entry = readdir(dir)) != NULL) {
         pid_t child = (pid_t) atoi(entry->d_name);
 
-        if (child <= 0 || !read_stat(child, &parent, &state) || parent != pid)
+        if (child <= 0 || !daemon_read_stat(child, &parent, &state) || parent != pid)
             continue;
         if (n < room)
             pids[n] = child;
@@ -385,7 +70,7 @@ daemon_alive(pid_t pid)
     pid_t parent;
     char state;
 
-    return read_stat(pid, &parent, &state) && state != 'Z' && state != 'X';
+    return daemon_read_stat(pid, &parent, &state) && state != 'Z' && state != 'X';
 }
 
 long

@@ -232,6 +232,8 @@ check_inherited(daemon_t *d, mesh_t *m, const mesh_process_t *p)
     const mesh_process_t *master = &m->process[0];
     int shared = 0;
 
+    if (count_kind(p, d->terminal) > 0)
+        return wrong(m, "worker %d has not left the terminal", (int) p->pid);
     if (count_kind(p, d->pid) > 0 || count_kind(p, "anon_inode:[eventpoll]") > 1)
         return wrong(m, "worker %d has the master's pid file or event loop", (int) p->pid);
 

@@ -40,7 +40,8 @@ typedef struct {
     char wrong[256]; /* what is not as it should be, "" when the table is right */
 } mesh_t;
 
-/* Reads the table of the running daemon and judges it. */
+/* Reads the table of the running daemon, which must have left its terminal, and
+ * judges it. */
 void mesh_read(daemon_t *d, mesh_t *m);
 
 /* Reads the descriptors of one process; is_end is not filled in. */

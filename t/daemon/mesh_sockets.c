@@ -61,7 +61,7 @@ take_diag(const struct nlmsghdr *h)
 
 /* Takes one answer of the kernel: 1 when it was the last, -1 when it was an error. */
 static int
-take_answer(const char *buffer, int length, void (*take)(const struct nlmsghdr *))
+take_answer(const char *buffer, unsigned length, void (*take)(const struct nlmsghdr *))
 {
     const struct nlmsghdr *h = (const struct nlmsghdr *) (const void *) buffer;
 
@@ -85,7 +85,7 @@ ask_kernel(const void *request, size_t size, void (*take)(const struct nlmsghdr 
 
     while (result == 0) {
         ssize_t n = recv(fd, buffer, sizeof(buffer), 0);
-        result = n <= 0 ? -1 : take_answer(buffer, (int) n, take);
+        result = n <= 0 ? -1 : take_answer(buffer, (unsigned) n, take);
     }
     if (fd != -1)
         close(fd);

@@ -300,8 +300,8 @@ static const char *const good[] = {
     "[main]\nenv = A=b = c\n",                                         /* "=" in a value */
     "[zone not_used]\n",                                               /* a warning */
     "[location /" A10 A10 A10 "123456789]\nhandler = stub_status\n",   /* 49 bytes */
-    "[main]\nworker_processes = 512\nworker_priority = -20\nworker_shutdown_timeout = 1d\n"
-    "worker_rlimit_core = 1m\nenv = A\nenv = B=1\n[events]\nuse = epoll\n",
+    ("[main]\nworker_processes = 512\nworker_priority = -20\nworker_shutdown_timeout = 1d\n"
+     "worker_rlimit_core = 1m\nenv = A\nenv = B=1\n[events]\nuse = epoll\n"),
 };
 
 START_TEST(a_file_is_accepted)

@@ -222,10 +222,10 @@ START_TEST(dripping_head_is_cut_at_the_deadline)
     fd = http_connect(&d);
     for (int i = 0; i < 6; i++) {
         for (sent = 0; sent < 2; sent++) {
-            daemon_send(fd, GET + sent, 1);
+            daemon_send(fd, &GET[sent], 1);
             ck_assert(!http_readable(fd, 100));
         }
-        http_send(fd, GET + 2);
+        http_send(fd, &GET[2]);
         ck_assert_int_eq(daemon_answer(fd, text, sizeof(text), 0), 200);
     }
     close(fd);
@@ -294,7 +294,7 @@ stick(int fd, int control, unsigned *requests)
         daemon_send(fd, batch + PIECE, sizeof(batch) - (sizeof(GET) - 1));
         *requests += BATCH - 1;
     } while (!wait_stuck(control));
-    return GET + PIECE;
+    return &GET[PIECE];
 }
 
 START_TEST(client_that_reads_late_has_all_his_time_for_the_next_head)

@@ -327,6 +327,20 @@ START_TEST(reopened_logs_leave_no_descriptor_behind)
 }
 END_TEST
 
+/* A new worker has not inherited what its master had in a queue. */
+static void
+expect_each_end_once(const mesh_process_t *p)
+{
+    for (int i = 0; i < p->count; i++) {
+        for (int j = 0; j < i; j++) {
+            if (p->fd[i].is_end && p->fd[i].inode == p->fd[j].inode) {
+                mesh_print(&now);
+                ck_abort_msg("process %d holds an end twice", (int) p->pid);
+            }
+        }
+    }
+}
+
 /*
  * Ten times sixteen workers that come and go are more than a channel holds, so
  * what the sleeper is to know waits in the master, at most once for each slot.
@@ -335,18 +349,23 @@ START_TEST(a_worker_that_sleeps_through_it_all_knows_everybody_afterwards)
 {
     enum { WORKERS = 4 };
     start(WORKERS);
-    pid_t sleeper = first.process[1].pid, victim = first.process[2].pid;
+    pid_t sleeper = first.process[1].pid;
 
     stop_worker(sleeper);
     configure(16, "working_directory = /nonexistent\n");
     for (int i = 0; i < 12; i++)
         reload_in_vain("before it was ready");
-    kill_worker(victim);
-    daemon_wait_log(&d, "started, pid", WORKERS + 12 * 16 + 1);
-
+    for (int i = 0; i < 2; i++) { /* the second is born while word of the first waits */
+        kill_worker(first.process[2 + i].pid);
+        daemon_wait_log(&d, "started, pid", WORKERS + 12 * 16 + 1 + i);
+    }
+    mesh_read(&d, &now);
+    for (int i = 1; i < now.count; i++)
+        expect_each_end_once(&now.process[i]);
     ck_assert_int_eq(kill(sleeper, SIGCONT), 0);
     mesh_wait_same_kinds(&d, WORKERS, &first, &now);
     ck_assert_ptr_nonnull(mesh_find(&now, sleeper));
+    ck_assert_int_eq(daemon_log_count(&d, "refused"), 0);
     expect_service();
     daemon_teardown(&d);
 }

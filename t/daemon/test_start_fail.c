@@ -278,6 +278,60 @@ START_TEST(a_socket_that_somebody_listens_at_is_left_alone)
 }
 END_TEST
 
+/* It is bound, but nobody answers there before the daemon is ready. */
+START_TEST(a_socket_of_a_daemon_that_still_starts_is_left_alone)
+{
+    const char *hold = daemon_path(&d, "hold"), *path = daemon_path(&d, "s.sock");
+    daemon_t other;
+    char listen[256];
+
+    setenv("RV_TEST_HOLD", hold, 1);
+    daemon_write(hold, "", 0);
+    daemon_preload(&d, "preload_worker");
+    daemon_conff(&d,
+        "[main]\nworking_directory = %s\nworker_processes = 1\n[http]\nlisten = unix:s.sock\n"
+        "[location /]\nhandler = stub_status\n",
+        d.prefix);
+    pid_t command = daemon_launch(&d, NULL);
+    daemon_wait_master(&d);
+    daemon_wait_workers(&d, 1);
+
+    daemon_setup(&other);
+    snprintf(listen, sizeof(listen), "unix:%s", path);
+    daemon_conff(&other, "[http]\nlisten = %s\n[location /]\nhandler = stub_status\n", listen);
+    ck_assert_int_eq(daemon_run(&other, NULL), 1);
+    daemon_expect_output(&other, "failed (98: Address already in use)");
+
+    ck_assert_int_eq(unlink(hold), 0);
+    ck_assert_int_eq(daemon_wait_process(&d, command), 0);
+    int fd = daemon_connect_unix(path);
+    ck_assert_int_ne(fd, -1);
+    close(fd);
+    daemon_signal(&d, "stop");
+    daemon_wait_gone(&d);
+    daemon_teardown(&other);
+}
+END_TEST
+
+START_TEST(of_starts_at_the_same_time_one_succeeds_and_is_reachable)
+{
+    enum { STARTS = 4 };
+    pid_t commands[STARTS];
+    int succeeded = 0;
+
+    daemon_conf(&d, unix_conf);
+    for (int i = 0; i < STARTS; i++)
+        commands[i] = daemon_launch(&d, NULL);
+    for (int i = 0; i < STARTS; i++)
+        succeeded += daemon_wait_process(&d, commands[i]) == 0;
+    ck_assert_int_eq(succeeded, 1);
+    daemon_wait_master(&d);
+    int fd = daemon_connect_unix(daemon_path(&d, "s.sock"));
+    ck_assert_int_ne(fd, -1);
+    close(fd);
+}
+END_TEST
+
 START_TEST(a_file_that_is_no_socket_is_not_removed)
 {
     const char *path = daemon_path(&d, "s.sock");
@@ -312,6 +366,8 @@ main(void)
     tcase_add_test(tc, a_reload_during_the_start_is_done_after_it);
     tcase_add_test(tc, a_socket_that_nobody_listens_at_is_replaced);
     tcase_add_test(tc, a_socket_that_somebody_listens_at_is_left_alone);
+    tcase_add_test(tc, a_socket_of_a_daemon_that_still_starts_is_left_alone);
+    tcase_add_test(tc, of_starts_at_the_same_time_one_succeeds_and_is_reachable);
     tcase_add_test(tc, a_file_that_is_no_socket_is_not_removed);
     return daemon_main(s);
 }

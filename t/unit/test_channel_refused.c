@@ -217,6 +217,18 @@ START_TEST(more_than_one_descriptor_is_refused_and_none_leaks)
 }
 END_TEST
 
+START_TEST(what_the_caller_refuses_is_counted_too)
+{
+    open_pair(_i);
+    ck_assert_uint_eq(rv_channel_refuse(to), 1);
+    put_bytes(good_bytes(), 2);
+    assert_refused("two descriptors", 2, 2);
+    ck_assert_uint_eq(rv_channel_refuse(to), 3);
+    ck_assert_uint_eq(rv_channel_counts(to)->refused, 3);
+    close_pair();
+}
+END_TEST
+
 /* Nothing of a datagram tells it from the end but that somebody sent it. */
 START_TEST(empty_datagram_is_not_the_end)
 {
@@ -274,6 +286,7 @@ channel_suite(void)
     tcase_add_loop_test(
         tcase, what_is_no_message_is_refused_and_counted, 0, n * (int) rv_countof(faults));
     tcase_add_loop_test(tcase, more_than_one_descriptor_is_refused_and_none_leaks, 0, n);
+    tcase_add_loop_test(tcase, what_the_caller_refuses_is_counted_too, 0, n);
     tcase_add_loop_test(tcase, empty_datagram_is_not_the_end, 0, n);
     tcase_add_loop_test(tcase, storm_of_junk_hides_nothing, 0, n);
     suite_add_tcase(suite, tcase);

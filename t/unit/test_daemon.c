@@ -1,9 +1,8 @@
 /*
- * rv_daemon: into the background, another user, a title.
+ * rv_daemon: into the background, and another user.
  *
  * A daemon that a test detaches is an orphan; the test takes it over as its
- * subreaper, so that none is left. Run with "title TEXT", the program is a
- * process that gives itself a title.
+ * subreaper, so that none is left.
  */
 #include "rv_daemon.h"
 
@@ -102,7 +101,7 @@ start(life_t life)
 static const char *
 read_all(int fd)
 {
-    static char text[4 * TEXT_SIZE];
+    static char text[TEXT_SIZE];
     size_t length = 0;
     ssize_t n;
 
@@ -275,6 +274,38 @@ START_TEST(failed_fork_is_an_error_and_leaves_nothing)
 }
 END_TEST
 
+/* 0, or what is wrong. */
+static int
+fill(void)
+{
+    if (close(STDIN_FILENO) == -1 || close(STDERR_FILENO) == -1
+        || dup2(report_end, STDOUT_FILENO) == -1)
+        return 1;
+    int first_free = STDERR_FILENO + 1;
+    while (fcntl(first_free, F_GETFD) != -1)
+        first_free++;
+    if (rv_daemon_fill_standard() != RV_OK || dup(STDIN_FILENO) != first_free)
+        return 2;
+    return is_dev_null(STDIN_FILENO) && !is_dev_null(STDOUT_FILENO) && is_dev_null(STDERR_FILENO)
+        ? 0
+        : 3;
+}
+
+START_TEST(closed_standard_descriptors_are_filled_and_no_others)
+{
+    int fds[2];
+
+    ck_assert_int_eq(pipe(fds), 0);
+    report_end = fds[1];
+    pid_t pid = fork();
+    ck_assert_int_ne(pid, -1);
+    if (pid == 0)
+        _exit(fill());
+    int status = wait_for(pid);
+    ck_assert_msg(status == 0, "status %#x", status);
+}
+END_TEST
+
 /* --- users --------------------------------------------------------------------- */
 
 START_TEST(user_is_found_with_its_group_or_another)
@@ -370,93 +401,6 @@ START_TEST(who_became_a_user_is_nobody_else_any_more)
 }
 END_TEST
 
-/* --- titles --------------------------------------------------------------------- */
-
-/* What ps shows. */
-static void
-print_title(void)
-{
-    char text[TEXT_SIZE] = "";
-    int fd = open("/proc/self/cmdline", O_RDONLY);
-    ssize_t n = read(fd, text, sizeof(text) - 1);
-
-    close(fd);
-    while (n > 0 && text[n - 1] == '\0')
-        n--;
-    for (ssize_t i = 0; i < n; i++) {
-        if (text[i] == '\0')
-            text[i] = '|'; /* remains of what was there before would stand behind it */
-    }
-    printf("%s\n", text);
-}
-
-/* A word that stands for more than there can be room for. */
-#define LONG_TITLE "long"
-
-static int
-show_titles(int argc, char **argv)
-{
-    static char many[16 * TEXT_SIZE];
-
-    memset(many, 'z', sizeof(many) - 1);
-    rv_daemon_title("too early: nothing");
-    if (rv_daemon_title_init(argc, argv) != RV_OK)
-        return 1;
-    for (int i = 2; i < argc; i++) {
-        rv_daemon_title(strcmp(argv[i], LONG_TITLE) == 0 ? many : argv[i]);
-        print_title();
-    }
-    printf("%s %s\n", argv[1], getenv("RV_TEST_VARIABLE"));
-    return setenv("RV_TEST_VARIABLE", "set again", 1) == -1 || fflush(stdout) == EOF;
-}
-
-/* The lines that such a process writes. */
-static const char *
-titles(const char *first, const char *second)
-{
-    int fds[2];
-
-    ck_assert_int_eq(pipe2(fds, O_CLOEXEC), 0);
-    pid_t pid = fork();
-    ck_assert_int_ne(pid, -1);
-    if (pid == 0) {
-        dup2(fds[1], STDOUT_FILENO);
-        clearenv();
-        setenv("RV_TEST_VARIABLE", "value", 1);
-        execl("/proc/self/exe", "test_daemon", "title", first, second, (char *) NULL);
-        _exit(99);
-    }
-    close(fds[1]);
-    const char *text = read_all(fds[0]);
-    ck_assert_int_eq(wait_for(pid), 0);
-    return text;
-}
-
-START_TEST(title_is_what_ps_shows)
-{
-    ck_assert_str_eq(titles("worker process is shutting down", "x"),
-        "reeve: worker process is shutting down\nreeve: x\ntitle value\n");
-}
-END_TEST
-
-START_TEST(title_without_room_is_cut)
-{
-    const char *text = titles(LONG_TITLE, "x");
-    size_t length = strspn(text + strlen("reeve: "), "z");
-
-    ck_assert_int_eq(strncmp(text, "reeve: ", 7), 0);
-    ck_assert_uint_gt(length, 0);
-    ck_assert_uint_lt(length, TEXT_SIZE);
-    ck_assert_str_eq(text + 7 + length, "\nreeve: x\ntitle value\n");
-}
-END_TEST
-
-START_TEST(title_is_text_and_no_format)
-{
-    ck_assert_str_eq(titles("%s%n%100d", "%"), "reeve: %s%n%100d\nreeve: %\ntitle value\n");
-}
-END_TEST
-
 static Suite *
 daemon_suite(void)
 {
@@ -470,22 +414,17 @@ daemon_suite(void)
     tcase_add_test(tcase, command_returns_1_when_the_daemon_ends_before);
     tcase_add_test(tcase, command_says_when_the_daemon_was_killed);
     tcase_add_test(tcase, failed_fork_is_an_error_and_leaves_nothing);
+    tcase_add_test(tcase, closed_standard_descriptors_are_filled_and_no_others);
     tcase_add_test(tcase, user_is_found_with_its_group_or_another);
     tcase_add_test(tcase, missing_user_or_group_is_named);
     tcase_add_test(tcase, who_became_a_user_is_nobody_else_any_more);
-    tcase_add_test(tcase, title_is_what_ps_shows);
-    tcase_add_test(tcase, title_without_room_is_cut);
-    tcase_add_test(tcase, title_is_text_and_no_format);
     suite_add_tcase(suite, tcase);
     return suite;
 }
 
 int
-main(int argc, char **argv)
+main(void)
 {
-    if (argc > 2 && strcmp(argv[1], "title") == 0)
-        return show_titles(argc, argv);
-
     SRunner *runner = srunner_create(daemon_suite());
 
     srunner_run_all(runner, CK_NORMAL);

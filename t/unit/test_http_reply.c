@@ -184,7 +184,7 @@ START_TEST(date_is_now_as_http_writes_it)
     } dates[] = {
         { 784111777, "\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\n" },
         { 784111778, "\r\nDate: Sun, 06 Nov 1994 08:49:38 GMT\r\n" },
-        { 1795221063, "\r\nDate: Sat, 21 Nov 2026 02:51:03 GMT\r\n" },
+        { 1795229463, "\r\nDate: Sat, 21 Nov 2026 02:51:03 GMT\r\n" },
     };
 
     for (size_t i = 0; i < rv_countof(dates); i++) {

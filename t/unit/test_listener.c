@@ -239,7 +239,8 @@ END_TEST
 
 START_TEST(discarded_switch_leaves_the_old_one_as_it_was)
 {
-    rv_listener_t old = opened(""), ls = listener("reuseport backlog=9", 0);
+    rv_listener_t old = opened(""),
+                  ls = listener(RV_HAVE_REUSEPORT ? "reuseport backlog=9" : "backlog=9", 0);
 
     ls.addr = old.addr;
     int client = connect_to(&old.addr);
@@ -283,10 +284,6 @@ START_TEST(reuseport_grows_and_shrinks_with_the_workers)
     int before = open_descriptors();
     rv_listener_t first = opened("reuseport");
 
-    if (!RV_HAVE_REUSEPORT) {
-        rv_listener_close(&first, 1);
-        return;
-    }
     rv_listener_t three = switch_to(&first, "reuseport", 3, 3);
     rv_listener_t eight = switch_to(&three, "reuseport", 8, 8);
     /* clients may wait at each of the eight: the two workers share them out */
@@ -302,10 +299,6 @@ START_TEST(reuseport_may_be_given_and_taken)
 {
     rv_listener_t plain = opened("");
 
-    if (!RV_HAVE_REUSEPORT) {
-        rv_listener_close(&plain, 1);
-        return;
-    }
     rv_listener_t four = switch_to(&plain, "reuseport", 4, 4);
     rv_listener_t one = switch_to(&four, "", 4, 4);
 
@@ -318,20 +311,18 @@ START_TEST(child_that_gives_it_up_takes_nothing_back)
 {
     rv_listener_t old = opened(""), ls = listener("reuseport", 0);
 
-    if (RV_HAVE_REUSEPORT) {
-        ls.addr = old.addr;
-        open_it(&ls, 2, &old);
-        pid_t pid = fork();
+    ls.addr = old.addr;
+    open_it(&ls, 2, &old);
+    pid_t pid = fork();
 
-        ck_assert_int_ne(pid, -1);
-        if (pid == 0) {
-            rv_listener_close(&ls, 0);
-            _exit(0);
-        }
-        ck_assert_int_eq(waitpid(pid, NULL, 0), pid);
-        ck_assert_int_eq(shares_its_address(ls.fds[0]), 1);
-        rv_listener_close(&ls, 1);
+    ck_assert_int_ne(pid, -1);
+    if (pid == 0) {
+        rv_listener_close(&ls, 0);
+        _exit(0);
     }
+    ck_assert_int_eq(waitpid(pid, NULL, 0), pid);
+    ck_assert_int_eq(shares_its_address(ls.fds[0]), 1);
+    rv_listener_close(&ls, 1);
     rv_listener_close(&old, 1);
 }
 END_TEST
@@ -444,14 +435,16 @@ listener_suite(void)
     tcase_add_test(tcase, client_of_before_the_switch_is_accepted_after_it);
     tcase_add_test(tcase, backlog_changes_at_the_commit_and_not_before);
     tcase_add_test(tcase, discarded_switch_leaves_the_old_one_as_it_was);
-    tcase_add_test(tcase, reuseport_grows_and_shrinks_with_the_workers);
-    tcase_add_test(tcase, reuseport_may_be_given_and_taken);
-    tcase_add_test(tcase, child_that_gives_it_up_takes_nothing_back);
-    tcase_add_test(tcase, worker_keeps_its_sockets_and_closes_the_others);
     tcase_add_test(tcase, socket_without_reuseport_is_every_workers);
     tcase_add_test(tcase, new_address_does_not_listen_before_it_is_told_to);
     tcase_add_test(tcase, address_taken_in_between_is_an_error_that_names_it);
-    tcase_add_test(tcase, half_opened_listener_leaves_nothing);
+    if (RV_HAVE_REUSEPORT) {
+        tcase_add_test(tcase, reuseport_grows_and_shrinks_with_the_workers);
+        tcase_add_test(tcase, reuseport_may_be_given_and_taken);
+        tcase_add_test(tcase, child_that_gives_it_up_takes_nothing_back);
+        tcase_add_test(tcase, worker_keeps_its_sockets_and_closes_the_others);
+        tcase_add_test(tcase, half_opened_listener_leaves_nothing);
+    }
     suite_add_tcase(suite, tcase);
     return suite;
 }

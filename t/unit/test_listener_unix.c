@@ -311,8 +311,7 @@ open_v6(rv_listener_t *ls, const char *option)
     snprintf(word, sizeof(word), "%s", option);
     ck_assert_int_eq(rv_listener_parse(ls, words, option[0] == '\0' ? 1 : 2, error), RV_OK);
     ls->addr.sockaddr.in6.sin6_port = 0;
-    if (rv_listener_open(ls, 1, NULL, error) != RV_OK
-        || rv_listener_listen(ls, error) != RV_OK)
+    if (rv_listener_open(ls, 1, NULL, error) != RV_OK || rv_listener_listen(ls, error) != RV_OK)
         return RV_ERROR;
     return getsockname(ls->fds[0], &ls->addr.sockaddr.sa, &length);
 }

@@ -272,7 +272,8 @@ START_TEST(watched_channel_empties_its_queue)
     for (int round = 0; round < 3; round++) {
         unsigned sent = send_many();
 
-        for (received = 0; received < sent;)
+        received = 0;
+        while (received < sent)
             ck_assert_int_eq(rv_loop_once(loop, 60 * 1000), RV_OK);
         ck_assert_int_eq(rv_loop_once(loop, 0), RV_OK);
         ck_assert_uint_eq(received, sent);

@@ -40,6 +40,11 @@ parse(const char *line)
     int kept = dup(STDERR_FILENO);
     optind = 1; /* a new line */
     dup2(fds[1], STDERR_FILENO);
+    static rv_options_t before[64]
+        __attribute__((used)); /* their texts are for the process's life: reachable */
+    static size_t lines;
+
+    before[lines++ % 64] = o;
     int result = rv_options_parse(&o, argc, argv);
     dup2(kept, STDERR_FILENO);
 
@@ -196,7 +201,6 @@ START_TEST(help_may_have_a_topic)
     assert_parses("-h directives");
     ck_assert_int_eq(o.help, 1);
     ck_assert_str_eq(o.topic, "directives");
-    ck_assert_int_eq(parse("-h directives more"), RV_ERROR);
 }
 END_TEST
 
@@ -219,6 +223,7 @@ static const struct {
     { "stop", "invalid argument: \"stop\"" },
     { "-t stop", "invalid argument: \"stop\"" },
     { "-t -- -q", "invalid argument: \"-q\"" },
+    { "-h directives more", "invalid argument: \"more\"" },
     { "stop -t", "invalid argument: \"stop\"" },
 };
 

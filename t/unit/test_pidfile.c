@@ -300,7 +300,7 @@ END_TEST
 
 /* --- the race of who removes the file with who creates it ------------------------ */
 
-enum { RACERS = 4, ROUNDS = 1500 };
+enum { RACERS = 4, ROUNDS = 400 };
 
 static atomic_int *holders; /* how many believe that they hold it */
 

@@ -238,6 +238,27 @@ START_TEST(name_of_a_living_daemon_is_not)
 }
 END_TEST
 
+/* Who opened it, and has gone to the background since, is not asked. */
+START_TEST(name_belongs_to_the_process_that_adopted_it)
+{
+    const rv_zone_spec_t spec = new_spec();
+    rv_zone_t *zone = opened(&spec, NULL);
+    int status;
+
+    pid_t pid = fork();
+    ck_assert_int_ne(pid, -1);
+    if (pid == 0) {
+        rv_zone_adopt(zone);
+        _exit(0);
+    }
+    ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+    rv_zone_t *other = opened(&spec, NULL);
+    ck_assert_uint_eq(names(), 1);
+    rv_zone_close(other, 1);
+    rv_zone_close(zone, 0);
+}
+END_TEST
+
 /* The old one goes on being used; both go in the end. */
 START_TEST(changed_zone_gets_another_name)
 {
@@ -301,6 +322,7 @@ zone_name_suite(void)
     tcase_add_test(tcase, name_goes_with_the_one_who_is_to_remove_it);
     tcase_add_test(tcase, name_of_a_dead_daemon_is_taken_over);
     tcase_add_test(tcase, name_of_a_living_daemon_is_not);
+    tcase_add_test(tcase, name_belongs_to_the_process_that_adopted_it);
     tcase_add_test(tcase, changed_zone_gets_another_name);
     tcase_add_test(tcase, name_of_something_else_is_left_alone);
     tcase_add_test(tcase, zone_that_cannot_be_filled_leaves_no_name);
