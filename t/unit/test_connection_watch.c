@@ -391,6 +391,35 @@ START_TEST(several_ports_share_the_limit)
 }
 END_TEST
 
+/* When descriptors run short just as the limit is reached. */
+START_TEST(end_of_a_pause_does_not_pass_the_limit)
+{
+    enum { LEFT = 5 };
+    int spare = dup(0), client[LIMIT + 1];
+    struct rlimit limit;
+
+    for (int i = 0; i <= LIMIT; i++)
+        client[i] = connect_client();
+    ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    rlim_t before = limit.rlim_cur;
+    limit.rlim_cur = (rlim_t) client[LIMIT] + LIMIT + LEFT + 1;
+    ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    rv_connections_reserve(all, LEFT);
+    step_until(&opened, LIMIT);
+    close(spare); /* there is room again */
+    for (int64_t begin = rv_loop_now(); rv_loop_now() - begin < 700;)
+        ck_assert_int_eq(rv_loop_once(loop, 50), RV_OK);
+    ck_assert_int_eq(opened, LIMIT);
+
+    rv_connection_close(last);
+    step_until(&opened, LIMIT + 1);
+    limit.rlim_cur = before;
+    ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    for (int i = 0; i <= LIMIT; i++)
+        close(client[i]);
+}
+END_TEST
+
 START_TEST(client_of_a_unix_socket_is_a_local_one)
 {
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -426,6 +455,7 @@ connection_suite(void)
     tcase_add_test(tcase, timer_of_a_closed_client_does_not_go_off);
     tcase_add_test(tcase, object_that_is_used_again_is_new);
     tcase_add_test(tcase, several_ports_share_the_limit);
+    tcase_add_test(tcase, end_of_a_pause_does_not_pass_the_limit);
     tcase_add_test(tcase, client_of_a_unix_socket_is_a_local_one);
     suite_add_tcase(suite, tcase);
     return suite;
