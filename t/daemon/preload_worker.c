@@ -81,3 +81,15 @@ accept4(int fd, struct sockaddr *addr, socklen_t *length, int flags)
         write_environment();
     return next(fd, addr, length, flags);
 }
+
+/* Where the build has no accept4. */
+int
+accept(int fd, struct sockaddr *addr, socklen_t *length)
+{
+    int (*next)(int, struct sockaddr *, socklen_t *) =
+        (int (*)(int, struct sockaddr *, socklen_t *)) dlsym(RTLD_NEXT, "accept");
+
+    if (environ_file != NULL)
+        write_environment();
+    return next(fd, addr, length);
+}

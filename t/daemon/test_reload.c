@@ -3,6 +3,8 @@
  */
 #include "daemon.h"
 
+#include "rv_shm.h"
+
 #include <netinet/in.h>
 #include <signal.h>
 #include <stdio.h>
@@ -213,8 +215,13 @@ START_TEST(counters_go_on_when_the_zone_changes_its_type)
     static const char *const types[] = { "auto", "anon", "memfd", "devzero", "sysv", "posix",
         "file\npath = logs/stats.zone", "posix\nsize = 4m", "auto" };
     daemon_status_t status;
+    unsigned asked = 0;
 
     for (unsigned i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
+        char type[16];
+
+        if (sscanf(types[i], "%15s", type) != 1 || rv_shm_type(type) == NULL)
+            continue; /* not in this build */
         daemon_conff(
             &d, MAIN "worker_processes = 1\n[zone stats]\ntype = %s\n%s", types[i], DAEMON_HTTP);
         if (i == 0)
@@ -223,7 +230,8 @@ START_TEST(counters_go_on_when_the_zone_changes_its_type)
             daemon_reload(&d);
         expect_hello();
         daemon_status(&d, &status);
-        ck_assert_msg(status.requests == 2 * (i + 1) && status.accepts == 2 * (i + 1)
+        asked += 2;
+        ck_assert_msg(status.requests == asked && status.accepts == asked
                 && status.handled == status.accepts && status.active == 1,
             "after %s: requests %lu, accepts %lu, active %lu", types[i], status.requests,
             status.accepts, status.active);

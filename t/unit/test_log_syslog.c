@@ -342,7 +342,7 @@ END_TEST
 
 static const char *const accepted[] = {
     "syslog:",
-    "syslog:tag=" WORD32,
+    ("syslog:tag=" WORD32),
     "syslog:tag=A1_z,facility=mail,server=[::1]:514",
     "syslog:server=unix:/dev/log",
     "syslog",

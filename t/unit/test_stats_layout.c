@@ -249,6 +249,10 @@ START_TEST(memory_of_something_else_is_refused)
     header()->count = RV_STATS_MAX + 1;
     assert_refused(size);
     header()->count = VALUES;
+    uint32_t row_size = header()->row_size;
+    header()->row_size = 64; /* its values would be behind the end */
+    assert_refused(header()->row_offset + ROWS * 64);
+    header()->row_size = row_size;
 
     rv_stats_t *other = rv_stats_attach(memory, size);
     ck_assert_ptr_nonnull(other);
@@ -271,19 +275,25 @@ START_TEST(memory_that_is_not_filled_yet_is_refused)
 }
 END_TEST
 
-/* All that a reader does, in a process that may crash. */
+/* All that a reader does, in a process that may crash: behind the memory is a
+ * page that is nobody's. */
 static int
 read_all_of_it(void)
 {
+    size_t room = (size + PAGE - 1) / PAGE * PAGE;
     int status;
     pid_t pid = fork();
 
     ck_assert_int_ne(pid, -1);
     if (pid == 0) {
-        rv_stats_t *stats = rv_stats_attach(memory, size);
+        char *pages =
+            mmap(NULL, room + PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
         uint64_t values[RV_STATS_MAX];
         rv_stats_owner_t owner;
 
+        memcpy(pages + room - size, memory, size);
+        mprotect(pages + room, PAGE, PROT_NONE);
+        rv_stats_t *stats = rv_stats_attach(pages + room - size, size);
         if (stats == NULL)
             _exit(errno == EINVAL ? 0 : 1);
         for (unsigned i = 0; i < rv_stats_count(stats); i++)
@@ -320,6 +330,30 @@ START_TEST(damaged_header_is_refused_or_harmless)
     }
     memcpy(memory + field, &good, sizeof(good));
     ck_assert_uint_eq(accepts_in(st), 7);
+}
+END_TEST
+
+/* All of it is there, and more than our readers have room for. */
+START_TEST(too_many_definitions_are_refused)
+{
+    enum { ROOM = 128 * 1024 };
+    static _Alignas(64) char other[ROOM];
+    rv_stats_layout_t *h = (rv_stats_layout_t *) (void *) other;
+
+    memcpy(h, memory, sizeof(*h));
+    h->count = RV_STATS_MAX;
+    h->rows = 1;
+    h->base_offset = h->def_offset + (RV_STATS_MAX + 1) * h->def_size + 64;
+    h->base_offset -= h->base_offset % 64;
+    h->row_offset = h->base_offset + 64 * RV_STATS_MAX;
+    h->row_size = 64 * RV_STATS_MAX;
+    rv_stats_t *stats = rv_stats_attach(other, ROOM);
+    ck_assert_ptr_nonnull(stats);
+    rv_stats_free(stats);
+
+    h->count++;
+    ck_assert_ptr_null(rv_stats_attach(other, ROOM));
+    ck_assert_int_eq(errno, EINVAL);
 }
 END_TEST
 
@@ -420,6 +454,7 @@ stats_layout_suite(void)
     tcase_add_test(tcase, memory_of_something_else_is_refused);
     tcase_add_test(tcase, memory_that_is_not_filled_yet_is_refused);
     tcase_add_loop_test(tcase, damaged_header_is_refused_or_harmless, 0, 9);
+    tcase_add_test(tcase, too_many_definitions_are_refused);
     tcase_add_test(tcase, offsets_say_where_the_parts_are);
     tcase_add_test(tcase, result_of_the_last_reload_is_kept);
     tcase_add_test(tcase, names_that_would_be_cut_are_refused);

@@ -22,7 +22,7 @@ static rv_stats_row_ref_t ref;
 static void
 setup(void)
 {
-    void *memory = mmap(NULL, sizeof(rv_stats_row_t) + VALUES * sizeof(uint64_t),
+    void *memory = mmap(NULL, sizeof(rv_stats_row_t) + (VALUES + 1) * sizeof(uint64_t),
         PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
     ck_assert_ptr_ne(memory, MAP_FAILED);
@@ -149,15 +149,20 @@ END_TEST
 
 START_TEST(journal_of_a_value_that_is_not_there_is_passed_over)
 {
-    add(10, 20, 30);
-    open_transaction(2);
-    ref.row->journal[0].index = VALUES;
-    assert_values(10, 20, 300);
-    ref.row->journal[0].index = UINT64_MAX;
-    assert_values(10, 20, 300);
-    ck_assert_int_eq(rv_stats_row_take_over(&ref), RV_OK);
-    assert_values(10, 20, 300);
-    rv_stats_row_give_back(&ref);
+    static const uint64_t wrong[] = { VALUES, UINT64_MAX };
+
+    for (size_t i = 0; i < rv_countof(wrong); i++) {
+        rv_stats_row_empty(&ref);
+        add(10, 20, 30);
+        open_transaction(2);
+        ref.row->journal[0].index = wrong[i];
+        assert_values(10, 20, 300);
+        ck_assert_int_eq(rv_stats_row_take_over(&ref), RV_OK);
+        assert_values(10, 20, 300);
+        rv_stats_row_give_back(&ref);
+        ck_assert_uint_eq(ref.row->value[VALUES], 0); /* behind the row, */
+        ck_assert_uint_eq(ref.row->heartbeat, 0);     /* and before its values */
+    }
 }
 END_TEST
 
@@ -170,6 +175,7 @@ START_TEST(row_whose_lock_is_broken_can_be_read_and_completed)
     ck_assert_int_eq(errno, ENOTRECOVERABLE);
     open_transaction(2);
     ck_assert_int_eq(rv_stats_row_take_over(&ref), RV_ERROR);
+    ck_assert_uint_eq(ref.row->sequence % 2, 0);
     assert_values(10, 200, 300);
     add(1, 1, 1);
     assert_values(10, 200, 300);

@@ -266,10 +266,12 @@ watch_totals(void)
 }
 
 static void
-wait_for_looks(int number)
+wait_for_looks(pid_t pid, int number)
 {
-    for (int wanted = *done + number; *done < wanted;)
+    for (int wanted = *done + number; *done < wanted;) {
+        ck_assert_msg(waitpid(pid, NULL, WNOHANG) == 0, "the totals did not stand still");
         sched_yield();
+    }
 }
 
 START_TEST(worker_that_watches_sees_totals_stand_still)
@@ -283,10 +285,13 @@ START_TEST(worker_that_watches_sees_totals_stand_still)
         rv_stats_succeed(successor, old);
         pid_t pid = spawn(watch_totals);
 
-        wait_for_looks(3);
+        wait_for_looks(pid, 3);
         ck_assert_int_eq(rv_stats_fold(old, 1), RV_OK);
         ck_assert_int_eq(rv_stats_retire(successor, old), RV_OK);
-        wait_for_looks(3);
+        own(successor, 0);
+        wait_for_looks(pid, 3);
+        ck_assert_int_eq(rv_stats_fold(successor, 0), RV_OK);
+        wait_for_looks(pid, 3);
         kill_it(pid);
         rv_stats_free(old);
         rv_stats_free(successor);
