@@ -105,11 +105,13 @@ copy(const rv_stats_row_ref_t *ref, uint64_t *values)
         values[i] = load(&row->value[i]);
 
     atomic_thread_fence(memory_order_acquire);
+    /* the sequence last: the next transaction sets `entries` to 0 before it begins */
+    uint32_t entries_now = atomic_load_explicit(&row->entries, memory_order_acquire);
     if (atomic_load_explicit(&row->sequence, memory_order_relaxed) != sequence)
         return RV_AGAIN;
     if (sequence % 2 == 0)
         return RV_OK;
-    if (atomic_load_explicit(&row->entries, memory_order_relaxed) != entries)
+    if (entries_now != entries)
         return RV_AGAIN;
 
     for (uint32_t i = 0; i < entries; i++) {

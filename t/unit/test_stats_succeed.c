@@ -17,6 +17,7 @@
 #include <sys/mman.h>
 #include <sys/ptrace.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #define ROWS 3
@@ -270,13 +271,13 @@ wait_for_looks(pid_t pid, int number)
 {
     for (int wanted = *done + number; *done < wanted;) {
         ck_assert_msg(waitpid(pid, NULL, WNOHANG) == 0, "the totals did not stand still");
-        sched_yield();
+        nanosleep(&(struct timespec){ .tv_nsec = 5000000 }, NULL);
     }
 }
 
 START_TEST(worker_that_watches_sees_totals_stand_still)
 {
-    enum { ROUNDS = 30 };
+    enum { ROUNDS = 10 };
 
     make_shared();
     for (int round = 0; round < ROUNDS; round++) {
@@ -355,7 +356,7 @@ make_generations(void)
 /* Each stop is looked at; killed it is at every `stride`th. */
 START_TEST(master_killed_anywhere_while_it_retires_doubles_nothing)
 {
-    enum { RUNS = 120 };
+    enum { RUNS = 100 };
     cpu_set_t cpu; /* on one processor the steps take half the time */
     int steps = 0;
 
