@@ -265,13 +265,14 @@ accept_one(acceptor_t *a)
 {
     rv_connections_t *all = a->all;
     rv_sockaddr_t peer = { 0 };
-    socklen_t length = sizeof(peer);
 
-    int client = rv_fd_accept(a->fd, &peer.sa, &length);
+    /* the kernel writes the length where it is seen if we are killed before we have counted */
+    socklen_t *length = rv_stats_witness(all->stats, (unsigned) all->accepts, sizeof(peer));
+    int client = rv_fd_accept(a->fd, &peer.sa, length);
     if (client == -1)
         return accept_failed(all, errno);
 
-    rv_connection_t *c = take_on(a, client, &peer, length);
+    rv_connection_t *c = take_on(a, client, &peer, *length);
     if (c == NULL) {
         rv_log(RV_LOG_CRIT, ENOMEM, "client connection closed, accepting pauses");
         rv_fd_close(&client);
@@ -398,10 +399,11 @@ rv_connection_watch(rv_connection_t *c, short what, const struct timeval *timeou
 }
 
 void
-rv_connection_set_state(rv_connection_t *c, rv_connection_state_t state, int counter, int64_t n)
+rv_connection_set_state(rv_connection_t *c, rv_connection_state_t state,
+    const rv_stats_change_t *more, unsigned more_count)
 {
     rv_connections_t *all = c->all;
-    rv_stats_change_t changes[3];
+    rv_stats_change_t changes[RV_STATS_CHANGES];
     unsigned count = 0;
 
     if (c->state != state) {
@@ -409,8 +411,8 @@ rv_connection_set_state(rv_connection_t *c, rv_connection_state_t state, int cou
         changes[count++] = (rv_stats_change_t){ (unsigned) all->state[state], 1 };
         c->state = (uint8_t) state;
     }
-    if (counter >= 0)
-        changes[count++] = (rv_stats_change_t){ (unsigned) counter, n };
+    for (unsigned i = 0; i < more_count && count < RV_STATS_CHANGES; i++)
+        changes[count++] = more[i];
 
     if (count > 0)
         rv_stats_apply(all->stats, changes, count);

@@ -100,10 +100,10 @@ const struct timeval *rv_connections_timeout(rv_connections_t *all, uint64_t mse
  */
 int rv_connection_watch(rv_connection_t *c, short what, const struct timeval *timeout);
 
-/* Enters a state; `counter`, where it is not negative, grows by `n` in the same
- * transaction. */
-void rv_connection_set_state(
-    rv_connection_t *c, rv_connection_state_t state, int counter, int64_t n);
+/* Enters a state, and in the same transaction makes `count` other changes, at
+ * most RV_STATS_CHANGES - 2. */
+void rv_connection_set_state(rv_connection_t *c, rv_connection_state_t state,
+    const rv_stats_change_t *changes, unsigned count);
 
 /* The client's address. */
 void rv_connection_peer(const rv_connection_t *c, rv_addr_t *addr);

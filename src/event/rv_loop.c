@@ -155,16 +155,23 @@ rv_loop_once(rv_loop_t *loop, int64_t msec)
 }
 
 int64_t
-rv_loop_now(void)
+rv_loop_now_usec(void)
 {
     struct timespec now;
 
     clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t) now.tv_sec * 1000 + now.tv_nsec / 1000000;
+    return (int64_t) now.tv_sec * 1000000 + now.tv_nsec / 1000;
 }
 
-rv_loop_watch_t *
-rv_loop_watch(rv_loop_t *loop, int fd, short what, rv_loop_ready_t ready, void *data)
+int64_t
+rv_loop_now(void)
+{
+    return rv_loop_now_usec() / 1000;
+}
+
+static rv_loop_watch_t *
+watch_for(rv_loop_t *loop, int fd, short what, const struct timeval *every, rv_loop_ready_t ready,
+    void *data)
 {
     rv_loop_watch_t *watch = calloc(1, sizeof(*watch));
 
@@ -172,11 +179,25 @@ rv_loop_watch(rv_loop_t *loop, int fd, short what, rv_loop_ready_t ready, void *
         return NULL;
 
     watch->event = event_new(loop->base, fd, (short) (what | EV_PERSIST), ready, data);
-    if (watch->event != NULL && event_add(watch->event, NULL) == 0)
+    if (watch->event != NULL && event_add(watch->event, every) == 0)
         return watch;
 
     rv_loop_unwatch(watch);
     return NULL;
+}
+
+rv_loop_watch_t *
+rv_loop_watch(rv_loop_t *loop, int fd, short what, rv_loop_ready_t ready, void *data)
+{
+    return watch_for(loop, fd, what, NULL, ready, data);
+}
+
+rv_loop_watch_t *
+rv_loop_every(rv_loop_t *loop, int64_t msec, rv_loop_ready_t ready, void *data)
+{
+    struct timeval every = { msec / 1000, msec % 1000 * 1000 };
+
+    return watch_for(loop, -1, 0, &every, ready, data);
 }
 
 void

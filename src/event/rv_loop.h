@@ -47,12 +47,19 @@ struct event_base *rv_loop_base(rv_loop_t *loop);
  * the callbacks, returns. RV_ERROR: libevent failed. */
 int rv_loop_once(rv_loop_t *loop, int64_t msec);
 
-/* Milliseconds since some time in the past, never going back. */
+/* Milliseconds since some time in the past, never going back, and the same for
+ * all processes of the machine. */
 int64_t rv_loop_now(void);
+
+/* The same time in microseconds. */
+int64_t rv_loop_now_usec(void);
 
 /* Calls ready(fd, what, data) whenever fd is. NULL where memory is short. */
 rv_loop_watch_t *rv_loop_watch(
     rv_loop_t *loop, int fd, short what, rv_loop_ready_t ready, void *data);
+
+/* Calls ready(-1, EV_TIMEOUT, data) every `msec` milliseconds. NULL where memory is short. */
+rv_loop_watch_t *rv_loop_every(rv_loop_t *loop, int64_t msec, rv_loop_ready_t ready, void *data);
 
 /* Before fd is closed. NULL is allowed. */
 void rv_loop_unwatch(rv_loop_watch_t *watch);

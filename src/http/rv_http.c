@@ -23,23 +23,22 @@
 
 enum {
     FLUSH_LENGTH = 16 * 1024, /* answers of pipelined requests sent at a time */
-    OUT_KEPT = 2048,          /* a larger output is given back */
-    FREE_KEPT = 64,           /* request objects */
     LINGER_MSEC = 5 * 1000,   /* for one more read, and */
-    LINGER_TOTAL_MSEC = 30 * 1000,
-    CHUNK_OVERHEAD = 64 * 1024 /* what chunking may take beside the content */
+    LINGER_TOTAL_MSEC = 30 * 1000
 };
 
 /* Of this worker: timeouts and counters. */
 static struct {
     const struct timeval *keepalive, *header, *send, *linger;
-    int requests, refused;
+    int requests, refused, duration; /* cells */
 } http;
 
 static const rv_stats_def_t http_stats[] = {
     { "requests", RV_STATS_COUNTER, "Client requests." },
     { "refused", RV_STATS_COUNTER,
         "Requests that were malformed, too large, too slow or not supported." },
+    { "request_duration", RV_STATS_HISTOGRAM,
+        "Time from a request's first byte to the last byte of its answer." },
     { NULL, 0, NULL },
 };
 
@@ -63,21 +62,62 @@ wait_for_request(rv_connection_t *c)
 
 /* --- one request ---------------------------------------------------------------------- */
 
-/* Counts the request, and the connection as writing. */
+/* Counts the request, unless it is counted, and the connection by what is done with it. */
 static void
-begin_answer(rv_http_request_t *r)
+count_request(rv_http_request_t *r, rv_connection_state_t state)
 {
-    rv_connection_set_state(
-        r->connection, RV_CONNECTION_WRITING, r->counted ? -1 : http.requests, 1);
+    const rv_stats_change_t one = { (unsigned) http.requests, 1 };
+
+    rv_connection_set_state(r->connection, state, &one, r->counted ? 0 : 1);
     r->counted = 1;
+}
+
+/* Notes that the answer is in `out`, for its time to be taken when it has been sent. */
+static void
+note_answer(rv_http_request_t *r)
+{
+    size_t i = r->answered[0].count > 0 && r->answered[0].began != r->began ? 1 : 0;
+
+    if (r->answered[i].count == 0)
+        r->answered[i].began = r->began;
+    r->answered[i].count++;
+}
+
+/* What the answers that have been sent do to the histogram: how many changes. */
+static unsigned
+observe(rv_http_request_t *r, size_t i, int64_t now, rv_stats_change_t *changes)
+{
+    unsigned count = r->answered[i].count;
+    uint64_t took = (uint64_t) rv_max(now - r->answered[i].began, 0);
+
+    r->answered[i].count = 0;
+    return rv_stats_observe(
+        rv_connections_stats(r->connection->all), http.duration, took, count, changes);
+}
+
+/* Takes the time of the answers, and enters a state: in most cases one transaction. */
+static void
+enter_state(rv_http_request_t *r, rv_connection_state_t state)
+{
+    rv_stats_change_t changes[RV_STATS_OBSERVATION];
+    rv_stats_t *st = rv_connections_stats(r->connection->all);
+    int64_t now = r->answered[0].count > 0 ? rv_loop_now_usec() : 0;
+
+    if (r->answered[1].count > 0)
+        rv_stats_apply(st, changes, observe(r, 1, now, changes));
+    unsigned count = observe(r, 0, now, changes);
+    rv_connection_set_state(r->connection, state, changes, count);
 }
 
 /* Answers with an error after which the bytes that follow mean nothing. */
 static void
 refuse(rv_http_request_t *r, unsigned code)
 {
-    begin_answer(r);
-    rv_connection_set_state(r->connection, RV_CONNECTION_WRITING, http.refused, 1);
+    const rv_stats_change_t one = { (unsigned) http.refused, 1 };
+
+    count_request(r, RV_CONNECTION_WRITING);
+    rv_connection_set_state(r->connection, RV_CONNECTION_WRITING, &one, 1);
+    note_answer(r);
     r->keep = 0;
     r->closing = 1;
     r->linger = 1;
@@ -137,7 +177,7 @@ begin_body(rv_http_request_t *r)
     const rv_http_parser_t *p = &r->parser;
     int wanted = rv_http_parse_keep_alive(p);
 
-    begin_answer(r);
+    count_request(r, RV_CONNECTION_WRITING);
     c->requests++;
     r->keep = wanted && r->conf->keepalive_timeout > 0 && !rv_connections_draining(c->all)
         && c->requests < r->conf->keepalive_requests;
@@ -181,6 +221,7 @@ serve(rv_http_request_t *r)
             return 0;
 
         answer(r);
+        note_answer(r);
         r->closing = !r->keep;
         rv_http_request_next(r);
     }
@@ -199,7 +240,7 @@ linger(rv_http_request_t *r)
         return;
     }
     r->phase = RV_HTTP_LINGER_PHASE;
-    r->began = rv_loop_now();
+    r->began = rv_loop_now_usec();
     if (rv_connection_watch(c, RV_LOOP_READ, http.linger) != RV_OK)
         rv_connection_close(c);
 }
@@ -210,7 +251,7 @@ read_lingering(rv_http_request_t *r)
     r->start = r->filled = 0;
     int result = rv_http_request_receive(r);
 
-    if (result == RV_DONE || rv_loop_now() - r->began > LINGER_TOTAL_MSEC)
+    if (result == RV_DONE || rv_loop_now_usec() - r->began > LINGER_TOTAL_MSEC * INT64_C(1000))
         rv_connection_close(r->connection);
 }
 
@@ -219,13 +260,11 @@ static void
 wait_for_head(rv_http_request_t *r)
 {
     rv_connection_t *c = r->connection;
-    int64_t left = r->began + (int64_t) r->conf->client_header_timeout - rv_loop_now();
-    struct timeval tv;
+    int64_t limit = (int64_t) r->conf->client_header_timeout * 1000;
+    int64_t left = rv_max(r->began + limit - rv_loop_now_usec(), 1000);
+    struct timeval tv = { (time_t) (left / 1000000), (suseconds_t) (left % 1000000) };
 
-    left = rv_max(left, 1);
-    tv = (struct timeval){ (time_t) (left / 1000), (suseconds_t) (left % 1000 * 1000) };
-    rv_connection_set_state(c, RV_CONNECTION_READING, r->counted ? -1 : http.requests, 1);
-    r->counted = 1;
+    count_request(r, RV_CONNECTION_READING);
     if (rv_connection_watch(c, RV_LOOP_READ, &tv) != RV_OK)
         rv_connection_close(c);
 }
@@ -235,7 +274,11 @@ static void
 settle(rv_http_request_t *r, int sent)
 {
     rv_connection_t *c = r->connection;
+    int idle =
+        sent == RV_OK && !r->closing && r->phase == RV_HTTP_HEAD_PHASE && r->start == r->filled;
 
+    if (sent == RV_OK)
+        enter_state(r, idle ? RV_CONNECTION_WAITING : (rv_connection_state_t) c->state);
     if (sent == RV_DONE) {
         rv_connection_close(c);
     } else if (sent == RV_AGAIN) {
@@ -246,11 +289,10 @@ settle(rv_http_request_t *r, int sent)
     } else if (r->phase == RV_HTTP_BODY_PHASE) {
         if (rv_connection_watch(c, RV_LOOP_READ, http.header) != RV_OK)
             rv_connection_close(c);
-    } else if (r->start < r->filled) {
+    } else if (!idle) {
         wait_for_head(r);
     } else {
         rv_http_request_release(c);
-        rv_connection_set_state(c, RV_CONNECTION_WAITING, -1, 0);
         wait_for_request(c);
     }
 }
@@ -264,6 +306,8 @@ go_on(rv_http_request_t *r)
     do {
         more = serve(r);
         sent = rv_http_request_flush(r);
+        if (more && sent == RV_OK)
+            enter_state(r, RV_CONNECTION_WRITING);
     } while (more && sent == RV_OK);
     settle(r, sent);
 }
@@ -274,7 +318,7 @@ static void
 on_writable(rv_http_request_t *r)
 {
     if (r->phase == RV_HTTP_HEAD_PHASE)
-        r->began = rv_loop_now();
+        r->began = r->received = rv_loop_now_usec();
     go_on(r);
 }
 
@@ -341,12 +385,23 @@ http_drain(rv_connection_t *c)
         wait_for_request(c);
 }
 
+/* Answers that nobody has read took their time too. */
+static void
+http_close(rv_connection_t *c)
+{
+    rv_http_request_t *r = c->data;
+
+    if (r != NULL)
+        enter_state(r, (rv_connection_state_t) c->state);
+    rv_http_request_release(c);
+}
+
 static const rv_service_t service = {
     .name = "http",
     .open = http_open,
     .ready = http_ready,
     .drain = http_drain,
-    .close = rv_http_request_release,
+    .close = http_close,
 };
 
 /* --- the module ------------------------------------------------------------------------------ */
@@ -378,9 +433,10 @@ init_worker(rv_worker_t *w)
     http.linger = rv_connections_timeout(w->connections, LINGER_MSEC);
     http.requests = rv_stats_find(w->stats, "http", "requests");
     http.refused = rv_stats_find(w->stats, "http", "refused");
+    http.duration = rv_stats_find(w->stats, "http", "request_duration");
 
     if (http.keepalive == NULL || http.header == NULL || http.send == NULL || http.linger == NULL
-        || http.requests < 0 || http.refused < 0)
+        || http.requests < 0 || http.refused < 0 || http.duration < 0)
         return RV_ERROR;
     return RV_OK;
 }

@@ -51,7 +51,7 @@ rv_http_request_take(rv_connection_t *c)
     r->out = out;
     r->out_room = out_room;
     r->room = room;
-    r->began = rv_loop_now();
+    r->began = r->received = rv_loop_now_usec();
     rv_http_parse_init(&r->parser);
     c->data = r;
     return r;
@@ -124,12 +124,16 @@ compact(rv_http_request_t *r)
         r->parser.path -= from;
     if (r->parser.query != NULL)
         r->parser.query -= from;
+    if (r->parser.accept != NULL)
+        r->parser.accept -= from;
 }
 
 int
 rv_http_request_receive(rv_http_request_t *r)
 {
     compact(r);
+    if (r->filled > 0) /* else just taken */
+        r->received = rv_loop_now_usec();
 
     ssize_t n = recv(r->connection->fd, r->in + r->filled, r->room - r->filled, 0);
 
@@ -230,7 +234,7 @@ rv_http_request_next(rv_http_request_t *r)
 {
     r->phase = RV_HTTP_HEAD_PHASE;
     r->counted = 0;
-    r->began = rv_loop_now();
+    r->began = r->received;
     if (r->start == r->filled)
         r->start = r->filled = 0;
     rv_http_parse_init(&r->parser);

@@ -30,11 +30,18 @@ struct rv_http_request_s {
     rv_http_chunked_t chunked;
     uint64_t body_left;   /* bytes of a body of known length */
     uint64_t body_seen;   /* bytes of a chunked one, all that it takes */
-    int64_t began;        /* ms: its first byte */
+    int64_t began;        /* us: its first byte */
+    int64_t received;     /* us: the last bytes */
     unsigned counted : 1; /* as a request */
     unsigned keep : 1;    /* the connection, after this answer */
     unsigned linger : 1;  /* before closing: the client may still be sending */
     unsigned closing : 1; /* no request after what is in `out` */
+
+    /* requests whose answers are in `out`: the first may have begun earlier than the rest */
+    struct {
+        int64_t began;
+        unsigned count;
+    } answered[2];
 
     char *out; /* answers not yet sent */
     size_t out_room;

@@ -65,7 +65,8 @@ echo_ready(rv_connection_t *c, short what)
         rv_connection_close(c);
         return;
     }
-    rv_connection_set_state(c, RV_CONNECTION_WAITING, bytes, n);
+    const rv_stats_change_t echoed = { (unsigned) bytes, n };
+    rv_connection_set_state(c, RV_CONNECTION_WAITING, &echoed, 1);
 }
 
 static void

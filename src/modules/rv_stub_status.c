@@ -31,11 +31,12 @@ init_worker(rv_worker_t *w)
 static void
 answer(rv_http_request_t *r, const rv_http_location_t *location)
 {
-    uint64_t v[RV_STATS_MAX];
+    uint64_t v[RV_STATS_CELLS];
+    const rv_stats_t *st = rv_connections_stats(r->connection->all);
     char text[256];
 
     (void) location;
-    rv_stats_snapshot(rv_connections_stats(r->connection->all), v);
+    rv_stats_snapshot(st, v, rv_stats_plain(st));
     int n = snprintf(text, sizeof(text),
         "Active connections: %" PRIu64 " \n"
         "server accepts handled requests\n"

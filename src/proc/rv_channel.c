@@ -8,7 +8,8 @@
  * A send never blocks: what the kernel does not take at once waits in the
  * channel's own queue, in order, and whoever owns the event loop calls
  * rv_channel_flush when the socket is writable. Control messages wait at most
- * once for each key, so their number is bounded by what they are about.
+ * once for each key, so their number is bounded by what they are about. The one
+ * global is the count of all channels of this process.
  */
 #include "rv_channel.h"
 
@@ -58,6 +59,8 @@ struct rv_channel_s {
     int received_fd;
 };
 
+static rv_channel_totals_t totals;
+
 static const rv_channel_transport_t transports[] = {
 #if RV_HAVE_SEQPACKET
     { "seqpacket", SOCK_SEQPACKET, 0 },
@@ -103,6 +106,7 @@ drop_first(rv_channel_t *ch)
 {
     waiting_t *w = ch->first;
 
+    totals.queued--;
     ch->first = w->next;
     if (ch->first == NULL)
         ch->last = &ch->first;
@@ -146,6 +150,12 @@ const rv_channel_counts_t *
 rv_channel_counts(const rv_channel_t *ch)
 {
     return &ch->counts;
+}
+
+const rv_channel_totals_t *
+rv_channel_totals(void)
+{
+    return &totals;
 }
 
 static void
@@ -207,6 +217,7 @@ remove_key(rv_channel_t *ch, uint32_t key)
         *p = w->next;
         if (ch->last == &w->next)
             ch->last = p;
+        totals.queued--;
         rv_fd_close(&w->fd);
         free(w);
         return;
@@ -219,6 +230,7 @@ queue_record(
 {
     if (msg->key == 0 && ch->counts.queued + length > RV_CHANNEL_QUEUE) {
         ch->counts.full++;
+        totals.full++;
         return RV_AGAIN;
     }
 
@@ -243,6 +255,7 @@ queue_record(
     *ch->last = w;
     ch->last = &w->next;
     ch->counts.queued += msg->key == 0 ? length : 0;
+    totals.queued++;
     if (was_empty)
         tell_waiting(ch, 1);
     return RV_OK;
@@ -271,6 +284,7 @@ rv_channel_send(rv_channel_t *ch, const rv_message_t *msg)
         return queue_record(ch, msg, record, length, (size_t) n);
 
     ch->counts.sent++;
+    totals.sent++;
     return RV_OK;
 }
 
@@ -291,6 +305,7 @@ rv_channel_flush(rv_channel_t *ch)
         if (w->done < w->length)
             return RV_AGAIN;
         ch->counts.sent++;
+        totals.sent++;
         drop_first(ch);
     }
 
@@ -320,6 +335,7 @@ refuse(rv_channel_t *ch)
     rv_fd_close(&ch->received_fd);
     ch->filled = 0;
     ch->counts.refused++;
+    totals.refused++;
     errno = EPROTO;
     return RV_ERROR;
 }
@@ -374,11 +390,13 @@ rv_channel_receive(rv_channel_t *ch, rv_message_t *msg)
         .pid = sender_pid(got.pid, &h) };
     ch->received_fd = -1;
     ch->counts.received++;
+    totals.received++;
     return RV_OK;
 }
 
 uint64_t
 rv_channel_refuse(rv_channel_t *ch)
 {
+    totals.refused++;
     return ++ch->counts.refused;
 }

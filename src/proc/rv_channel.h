@@ -38,6 +38,16 @@ typedef struct {
     size_t queued;    /* bytes of data waiting now */
 } rv_channel_counts_t;
 
+/* Of all channels that this process has, or had. After a fork they go on from
+ * the parent's; what waits is the process's own. */
+typedef struct {
+    uint64_t sent;
+    uint64_t received;
+    uint64_t refused;
+    uint64_t full;
+    uint64_t queued; /* messages waiting now, control messages too */
+} rv_channel_totals_t;
+
 typedef struct rv_channel_s rv_channel_t;
 
 /* How messages travel: a row each, in the order of preference. */
@@ -67,6 +77,8 @@ void rv_channel_inherit(rv_channel_t *ch);
 
 int rv_channel_fd(const rv_channel_t *ch);
 const rv_channel_counts_t *rv_channel_counts(const rv_channel_t *ch);
+
+const rv_channel_totals_t *rv_channel_totals(void);
 
 /* Who is told when messages begin (1) and cease (0) to wait for the socket to
  * become writable; at once, where some wait already. */

@@ -132,6 +132,7 @@ rv_process_spawn(
     mark_used(p);
 
     sigfillset(&all);
+    sigdelset(&all, SIGBUS); /* a fault that is blocked kills at once */
     sigprocmask(SIG_BLOCK, &all, &before);
     p->pid = fork();
     if (p->pid == 0)

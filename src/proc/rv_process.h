@@ -36,6 +36,7 @@ typedef struct {
     int64_t started; /* ms, monotonic */
     int64_t ready;   /* ms, monotonic: since when it is READY */
     int64_t kill_at; /* ms, monotonic: it has until then to go; 0: it was not told to */
+    unsigned row;    /* of the statistics */
     int start_sent;
     int readable; /* its channel has something to read */
 } rv_process_t;

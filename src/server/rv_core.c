@@ -173,6 +173,10 @@ static const rv_directive_t zone_directives[] = {
         "its size; otherwise what its owner asks for (SIZE)", NULL, 0 },
     { "path", rv_conf_set_path, offsetof(rv_core_zone_t, path), NULL,
         "the file of type file (PATH)", NULL, 0 },
+    { "mlock", rv_conf_set_flag, offsetof(rv_core_zone_t, mlock), "off",
+        "keep it in memory (on|off)", NULL, 0 },
+    { "hugepages", rv_conf_set_flag, offsetof(rv_core_zone_t, hugepages), "off",
+        "make it of huge pages, where the machine has some (on|off)", NULL, 0 },
     { .name = NULL },
 };
 

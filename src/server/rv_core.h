@@ -54,6 +54,8 @@ typedef struct {
     const char *type; /* NULL: not said */
     size_t size;      /* 0: not said */
     const char *path;
+    int mlock;
+    int hugepages;
 } rv_core_zone_t;
 
 extern const rv_module_t rv_core_module;

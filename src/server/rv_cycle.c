@@ -8,8 +8,10 @@
 
 #include "rv_conf_read.h"
 #include "rv_conf_set.h"
+#include "rv_counts.h"
 #include "rv_log_output.h"
-#include "rv_process.h"
+#include "rv_stats_fold.h"
+#include "rv_stats_zone.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -17,62 +19,6 @@
 #include <string.h>
 
 /* --- reading ------------------------------------------------------------------- */
-
-/* Rows and definitions, put down where init finds them. */
-static int
-init_stats(rv_zone_t *zone, rv_zone_t *old, void *data)
-{
-    const rv_stats_defs_t *defs = data;
-    void *memory = rv_zone_alloc(zone, rv_stats_size(defs, RV_PROCESS_SLOTS));
-
-    if (memory == NULL)
-        return RV_ERROR;
-
-    rv_stats_t *st = rv_stats_create(memory, defs, RV_PROCESS_SLOTS);
-    if (st == NULL)
-        return RV_ERROR;
-
-    if (old != NULL) {
-        rv_stats_succeed(st, rv_zone_handle(old));
-        rv_zone_hold(zone, old);
-    }
-    rv_zone_set_handle(zone, st, (void (*)(void *)) rv_stats_free);
-    return RV_OK;
-}
-
-/* What this program counts: the same in every generation. */
-static int
-define_stats(rv_stats_defs_t *defs)
-{
-    *defs = (rv_stats_defs_t){ 0 };
-    if (rv_stats_define(defs, "connections", rv_connection_stats) != RV_OK)
-        return RV_ERROR;
-
-    for (size_t i = 0; rv_modules[i] != NULL; i++) {
-        if (rv_modules[i]->stats != NULL
-            && rv_stats_define(defs, rv_modules[i]->name, rv_modules[i]->stats) != RV_OK)
-            return RV_ERROR;
-    }
-    return RV_OK;
-}
-
-static int
-ask_for_stats(rv_cycle_t *cycle)
-{
-    static rv_stats_defs_t defs; /* the zone outlives the generation */
-
-    if (define_stats(&defs) != RV_OK)
-        return rv_conf_error(
-            cycle->conf, "more than %d counters, or a name too long", RV_STATS_MAX);
-
-    rv_zone_spec_t spec = { .name = "stats",
-        .owner = "core",
-        .type = "auto",
-        .need = rv_stats_size(&defs, RV_PROCESS_SLOTS),
-        .init = init_stats,
-        .data = &defs };
-    return rv_cycle_zone(cycle, cycle->conf, &spec);
-}
 
 /* A [zone NAME] that no module asked for. */
 static void
@@ -98,7 +44,7 @@ call_configure(rv_cycle_t *cycle)
     cycle->core = rv_conf_get(cycle->conf, "main", NULL);
     cycle->events = rv_conf_get(cycle->conf, "events", NULL);
 
-    if (ask_for_stats(cycle) != RV_OK)
+    if (rv_stats_zone_add(cycle) != RV_OK)
         return;
 
     for (size_t i = 0; rv_modules[i] != NULL; i++) {
@@ -213,42 +159,6 @@ rv_cycle_listen(rv_cycle_t *cycle, rv_conf_t *cf, const rv_listener_t *listener,
     return RV_OK;
 }
 
-int
-rv_cycle_zone(rv_cycle_t *cycle, rv_conf_t *cf, const rv_zone_spec_t *spec)
-{
-    enum { HEADER = 4096, PAGE = 4096 };
-    const rv_core_zone_t *conf = rv_conf_get(cf, "zone", spec->name);
-    rv_cycle_zone_t **last = &cycle->zones;
-    char error[RV_ZONE_ERROR];
-
-    for (; *last != NULL; last = &(*last)->next) {
-        if (strcmp((*last)->spec.name, spec->name) == 0)
-            return rv_conf_error(cf, "zone \"%s\" is declared twice, by \"%s\" and \"%s\"",
-                spec->name, (*last)->spec.owner, spec->owner);
-    }
-
-    rv_cycle_zone_t *z = rv_pool_alloc(cycle->pool, sizeof(*z));
-    if (z == NULL)
-        return rv_conf_error(cf, "not enough memory");
-
-    z->spec = *spec;
-    if (z->spec.size == 0)
-        z->spec.size = (spec->need + HEADER + PAGE - 1) / PAGE * PAGE;
-    if (conf != NULL) {
-        z->spec.type = conf->type;
-        z->spec.path = conf->path;
-        z->spec.size = conf->size == 0 ? z->spec.size : conf->size;
-    }
-    *last = z;
-    if (rv_zone_check(&z->spec, error) == RV_OK)
-        return RV_OK;
-
-    rv_conf_at_section(cf, "zone", spec->name);
-    rv_conf_error(cf, "%s", error);
-    rv_conf_at_line(cf, 0);
-    return RV_ERROR;
-}
-
 rv_zone_t *
 rv_cycle_find_zone(const rv_cycle_t *cycle, const char *name)
 {
@@ -314,9 +224,9 @@ open_logs(rv_cycle_t *cycle, char *reason)
     return RV_OK;
 }
 
-/* What tells this daemon's names in the system from another's: its pid file. */
-static const char *
-instance_name(rv_cycle_t *cycle)
+/* By its pid file. */
+const char *
+rv_cycle_instance(const rv_cycle_t *cycle)
 {
     uint32_t hash = 2166136261u; /* FNV-1a */
 
@@ -328,7 +238,7 @@ instance_name(rv_cycle_t *cycle)
 static int
 open_zones(rv_cycle_t *cycle, const rv_cycle_t *old, char *reason)
 {
-    const char *instance = instance_name(cycle);
+    const char *instance = rv_cycle_instance(cycle);
 
     if (instance == NULL)
         return no_memory(reason);
@@ -339,6 +249,8 @@ open_zones(rv_cycle_t *cycle, const rv_cycle_t *old, char *reason)
         z->spec.instance = instance;
         if (rv_zone_open(&z->spec, before, &z->zone, reason) != RV_OK)
             return RV_ERROR;
+        if (reason[0] != '\0')
+            rv_log(RV_LOG_WARN, 0, "%s", reason);
     }
     cycle->stats = rv_zone_handle(rv_cycle_find_zone(cycle, "stats"));
     return RV_OK;
@@ -392,8 +304,11 @@ rv_cycle_commit(rv_cycle_t *cycle, rv_cycle_t *old)
 {
     char error[RV_LISTENER_ERROR];
 
-    for (rv_cycle_zone_t *z = cycle->zones; z != NULL; z = z->next)
-        rv_zone_adopt(z->zone);
+    for (rv_cycle_zone_t *z = cycle->zones; z != NULL; z = z->next) {
+        if (rv_zone_adopt(z->zone) != RV_OK)
+            rv_log(RV_LOG_ERROR, errno, "zone \"%s\": putting its file into place failed",
+                rv_zone_name(z->zone));
+    }
 
     for (rv_cycle_listener_t *l = cycle->listeners; l != NULL; l = l->next) {
         rv_cycle_listener_t *same = find_listener(old, &l->listener.addr);
@@ -404,6 +319,50 @@ rv_cycle_commit(rv_cycle_t *cycle, rv_cycle_t *old)
     if (old != NULL)
         rv_cycle_close_listeners(old, 1);
     rv_log_use(&cycle->log);
+}
+
+/* What was found of a zone. */
+static void
+report(const rv_cycle_t *cycle, const rv_zone_t *zone, int outcome, const char *why)
+{
+    if (outcome == RV_ZONE_REPAIRED) {
+        rv_log(RV_LOG_WARN, 0, "zone \"%s\" was repaired: %s", rv_zone_name(zone), why);
+        rv_counts_recoveries(cycle->stats, 1);
+    } else if (outcome == RV_ZONE_REBUILT) {
+        rv_log(RV_LOG_ERROR, 0, "zone \"%s\" was made anew, what it held is lost: %s",
+            rv_zone_name(zone), why);
+        rv_counts_rebuilds(cycle->stats, 1);
+    } else if (outcome == RV_ERROR) {
+        rv_log(RV_LOG_ALERT, errno, "zone \"%s\" is of no more use: %s", rv_zone_name(zone), why);
+    }
+}
+
+void
+rv_cycle_look_after_zones(const rv_cycle_t *cycle)
+{
+    for (const rv_cycle_zone_t *z = cycle->zones; z != NULL; z = z->next) {
+        if (z->zone != NULL)
+            report(cycle, z->zone, rv_zone_look_after(z->zone), "a process died in it");
+    }
+}
+
+int
+rv_cycle_mend_zones(const rv_cycle_t *cycle)
+{
+    int mended = 0;
+
+    for (const rv_cycle_zone_t *z = cycle->zones; z != NULL; z = z->next) {
+        int is_stats = rv_zone_handle(z->zone) == cycle->stats;
+        int outcome = rv_zone_mend(z->zone);
+
+        if (outcome == RV_OK && is_stats)
+            (void) rv_stats_save(cycle->stats);
+        if (outcome == RV_OK || outcome == RV_DONE)
+            continue;
+        mended |= is_stats;
+        report(cycle, z->zone, outcome, "its file was cut off");
+    }
+    return mended;
 }
 
 void

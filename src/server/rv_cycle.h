@@ -89,6 +89,14 @@ int rv_cycle_listen_all(rv_cycle_t *cycle, char reason[RV_CYCLE_REASON]);
  */
 void rv_cycle_commit(rv_cycle_t *cycle, rv_cycle_t *old);
 
+/* After the death of a process that may have held a zone's lock: what it left
+ * half-done is repaired and logged. */
+void rv_cycle_look_after_zones(const rv_cycle_t *cycle);
+
+/* Looks whether zones' files were cut off. 1: the one of the counters was, and
+ * is whole again but for who its rows belong to. */
+int rv_cycle_mend_zones(const rv_cycle_t *cycle);
+
 /* Closes this process's listening descriptors; with `remove` the files of unix
  * sockets that are the cycle's own go too. */
 void rv_cycle_close_listeners(rv_cycle_t *cycle, int remove);
@@ -110,9 +118,8 @@ int rv_cycle_read_listen(rv_conf_t *cf, const char *value, rv_listener_t *listen
 int rv_cycle_listen(rv_cycle_t *cycle, rv_conf_t *cf, const rv_listener_t *listener,
     const rv_service_t *service, const void *conf);
 
-/* Asks for a zone. [zone NAME] of the configuration decides type, size and path where it
- * says so. */
-int rv_cycle_zone(rv_cycle_t *cycle, rv_conf_t *cf, const rv_zone_spec_t *spec);
+/* What tells this daemon's names in the system from another's; NULL: not enough memory. */
+const char *rv_cycle_instance(const rv_cycle_t *cycle);
 
 /* The zone of this name once it is open, or NULL. */
 rv_zone_t *rv_cycle_find_zone(const rv_cycle_t *cycle, const char *name);

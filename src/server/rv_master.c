@@ -12,11 +12,13 @@
 #include "rv_master.h"
 
 #include "rv_build.h"
+#include "rv_counts.h"
 #include "rv_daemon.h"
 #include "rv_fd.h"
 #include "rv_log_output.h"
 #include "rv_pidfile.h"
 #include "rv_signal.h"
+#include "rv_stats_fold.h"
 #include "rv_workers.h"
 
 #include <errno.h>
@@ -24,11 +26,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 enum {
     TERMINATE_MSEC = 10 * 1000, /* until a worker told to TERMINATE is killed */
-    QUIT_GRACE_MSEC = 5 * 1000  /* beyond its worker_shutdown_timeout */
+    QUIT_GRACE_MSEC = 5 * 1000, /* beyond its worker_shutdown_timeout */
+    TICK_MSEC = 1000            /* between two looks at what tells of itself to nobody */
 };
 
 typedef struct {
@@ -42,6 +46,8 @@ typedef struct {
     rv_cycle_t *draining; /* older ones, the youngest first */
     unsigned generation;  /* of the youngest so far */
 
+    int64_t started; /* seconds since 1970 */
+    int64_t ticked;  /* ms: the last look */
     int pidfile;
     int pending_pidfile; /* -1: the pending one has the same path */
 
@@ -124,6 +130,7 @@ report_failure(master_t *m)
     rv_log(RV_LOG_ERROR, 0, "reload failed, generation %u goes on: %s", m->current->generation,
         m->reason);
     rv_stats_set_reload(m->current->stats, 1, m->reason);
+    rv_counts_reload(m->current->stats, 1);
 }
 
 static void
@@ -158,7 +165,10 @@ commit(master_t *m)
     rv_cycle_t *cycle = m->pending, *old = m->current;
     int64_t now = rv_loop_now();
 
-    rv_stats_set_master(cycle->stats, getpid(), cycle->generation);
+    rv_stats_set_master(cycle->stats, getpid(), m->started, cycle->generation);
+    if ((old == NULL || old->stats != cycle->stats)
+        && rv_counts_enter(cycle->stats, cycle->generation) != RV_OK)
+        rv_log(RV_LOG_ALERT, errno, "entering the master into the statistics failed");
     rv_cycle_commit(cycle, old);
     m->pending = NULL;
     m->current = cycle;
@@ -182,6 +192,7 @@ commit(master_t *m)
     old->next = m->draining;
     m->draining = old;
     rv_stats_set_reload(cycle->stats, 0, "");
+    rv_counts_reload(cycle->stats, 0);
     rv_log(RV_LOG_NOTICE, 0, "reload done, generation %u, %u workers are ready", cycle->generation,
         rv_workers_ready(cycle));
 }
@@ -283,6 +294,18 @@ on_signal(int fd, short what, void *data)
     (void) data;
 }
 
+/* A process that died may have held the lock of any zone, of any generation. */
+static void
+look_after_zones(const master_t *m)
+{
+    const rv_cycle_t *lists[] = { m->draining, m->pending, m->current };
+
+    for (size_t i = 0; i < rv_countof(lists); i++) {
+        for (const rv_cycle_t *c = lists[i]; c != NULL; c = c->next)
+            rv_cycle_look_after_zones(c);
+    }
+}
+
 static void
 reap(master_t *m)
 {
@@ -302,8 +325,36 @@ reap(master_t *m)
             (long) pid, rv_workers_describe(status, text));
         if (cycle == m->pending)
             fail_pending(m, "worker %u %s before it was ready", p->worker, text);
+        if (p->state != RV_PROCESS_DRAINING)
+            rv_counts_death(cycle->stats, status);
         rv_workers_bury(p, cycle, rv_loop_now());
+        rv_counts_recoveries(cycle->stats, rv_stats_recoveries(cycle->stats));
+        look_after_zones(m);
     }
+}
+
+/* What nobody tells the master: that it lives, and that files were cut off. */
+static void
+tick(master_t *m)
+{
+    const rv_cycle_t *lists[] = { m->draining, m->pending, m->current };
+    int mended = 0;
+
+    m->ticked = rv_loop_now();
+    if (m->current == NULL)
+        return;
+
+    for (size_t i = 0; i < rv_countof(lists); i++) {
+        for (const rv_cycle_t *c = lists[i]; c != NULL; c = c->next)
+            mended |= rv_cycle_mend_zones(c);
+    }
+    for (size_t i = 0; mended && i < rv_countof(lists); i++) {
+        for (const rv_cycle_t *c = lists[i]; c != NULL; c = c->next)
+            rv_workers_enter_rows(c);
+    }
+    if (mended)
+        rv_counts_enter_again(m->current->stats);
+    rv_stats_heartbeat(m->current->stats, (uint64_t) m->ticked);
 }
 
 static void
@@ -377,6 +428,10 @@ act(master_t *m)
             rv_workers_start(&m->workers, m->current);
     }
     retire(m);
+    if (rv_loop_now() - m->ticked >= TICK_MSEC)
+        tick(m);
+    if (m->current != NULL)
+        rv_counts_channels(m->current->stats);
 }
 
 static int64_t
@@ -385,12 +440,12 @@ earlier(int64_t a, int64_t b)
     return rv_min(a, b);
 }
 
-/* How long the next step may wait, ms; -1: for ever. */
+/* How long the next step may wait, ms. */
 static int64_t
 next_wait(const master_t *m)
 {
     int64_t now = rv_loop_now();
-    int64_t at = rv_workers_kill_overdue(now);
+    int64_t at = earlier(rv_workers_kill_overdue(now), m->ticked + TICK_MSEC);
     int running = m->stopping == 0 && m->current != NULL;
     int building = m->pending != NULL && !m->aborting;
 
@@ -403,8 +458,6 @@ next_wait(const master_t *m)
     if (building && rv_workers_ready(m->pending) == m->pending->core->worker_processes)
         at = earlier(at, rv_workers_unknown_until(m->pending));
 
-    if (at == INT64_MAX)
-        return -1;
     return at > now ? at - now : 0;
 }
 
@@ -466,6 +519,7 @@ rv_master_run(const rv_master_options_t *options, rv_cycle_t *first)
         .notify = options->notify,
         .pidfile = -1,
         .pending_pidfile = -1,
+        .started = time(NULL),
         .generation = first->generation,
         .workers = { .liveness = { -1, -1 } } };
 

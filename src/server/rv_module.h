@@ -27,7 +27,7 @@ typedef struct {
 
     /*
      * Checks what was read and asks for listeners (rv_cycle_listen) and zones
-     * (rv_cycle_zone). Errors go to rv_conf_error. Touches nothing outside:
+     * (rv_zone_add). Errors go to rv_conf_error. Touches nothing outside:
      * `reeve -t` calls it too.
      */
     int (*configure)(rv_cycle_t *cycle, rv_conf_t *cf);

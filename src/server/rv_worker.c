@@ -7,12 +7,14 @@
  */
 #include "rv_worker.h"
 
+#include "rv_counts.h"
 #include "rv_daemon.h"
 #include "rv_fd.h"
 #include "rv_log_output.h"
 #include "rv_mesh.h"
 #include "rv_process.h"
 #include "rv_signal.h"
+#include "rv_stats_fold.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -20,7 +22,10 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-enum { SPARE_DESCRIPTORS = 16 }; /* for logs, and what services open now and then */
+enum {
+    SPARE_DESCRIPTORS = 16, /* for logs, and what services open now and then */
+    BEAT_MSEC = 1000        /* the longest time without a sign of life */
+};
 
 /* --- notes ------------------------------------------------------------------------- */
 
@@ -46,6 +51,14 @@ on_liveness(int fd, short what, void *data)
     (void) fd;
     (void) what;
     ((rv_worker_t *) data)->orphaned = 1;
+}
+
+static void
+on_beat(int fd, short what, void *data)
+{
+    (void) fd;
+    (void) what;
+    (void) data;
 }
 
 /* --- becoming a worker ---------------------------------------------------------------- */
@@ -151,7 +164,8 @@ init(rv_worker_t *w)
     w->connections =
         rv_connections_create(w->loop, w->stats, (unsigned) cycle->events->worker_connections);
     w->signals = rv_loop_watch(w->loop, rv_signal_fd(), RV_LOOP_READ, on_signal, w);
-    if (w->connections == NULL || w->signals == NULL)
+    w->beat = rv_loop_every(w->loop, BEAT_MSEC, on_beat, NULL);
+    if (w->connections == NULL || w->signals == NULL || w->beat == NULL)
         return RV_ERROR;
 
     /* a reload passes as many channels as there are workers, and logs */
@@ -377,6 +391,7 @@ loop(rv_worker_t *w, int alone)
         int64_t left = w->deadline - rv_loop_now();
         int64_t wait = w->draining ? rv_max(left, 0) : -1;
 
+        rv_stats_heartbeat(w->stats, (uint64_t) rv_loop_now());
         if (rv_loop_once(w->loop, wait) != RV_OK)
             return RV_ERROR;
         if (w->signalled)
@@ -387,6 +402,7 @@ loop(rv_worker_t *w, int alone)
             drain_orphaned(w);
         if (w->draining && drained(w))
             w->done = 1;
+        rv_counts_channels(w->stats);
     }
     return RV_OK;
 }
@@ -409,13 +425,14 @@ finish(rv_worker_t *w)
     }
     rv_loop_unwatch(w->alive);
     rv_loop_unwatch(w->signals);
+    rv_loop_unwatch(w->beat);
     if (w->loop != NULL)
         rv_loop_destroy(w->loop);
     rv_fd_close(&w->liveness);
 }
 
 int
-rv_worker_run(rv_cycle_t *cycle, unsigned number, int liveness)
+rv_worker_run(rv_cycle_t *cycle, unsigned number, unsigned row, int liveness)
 {
     rv_worker_t w = { .cycle = cycle, .number = number, .liveness = liveness };
     int result = RV_ERROR;
@@ -423,10 +440,11 @@ rv_worker_run(rv_cycle_t *cycle, unsigned number, int liveness)
     rv_daemon_title("worker process");
     rv_log_output_forked();
     rv_log_use(&cycle->log);
-    rv_stats_own(cycle->stats, rv_process_self()->slot);
+    rv_counts_forked();
     keep_listeners(&w);
 
-    if (set_rights(cycle->core) != RV_OK || init(&w) != RV_OK || watch_others(&w) != RV_OK) {
+    if (rv_stats_own(cycle->stats, row) != RV_OK || set_rights(cycle->core) != RV_OK
+        || init(&w) != RV_OK || watch_others(&w) != RV_OK) {
         rv_log(RV_LOG_ERROR, errno, "worker %u could not be initialised", number);
     } else if (rv_mesh_ready() == RV_OK) {
         rv_signal_unblock();
@@ -440,14 +458,16 @@ int
 rv_worker_run_alone(rv_cycle_t *cycle, void (*ready)(void *), void *data)
 {
     rv_worker_t w = { .cycle = cycle, .liveness = -1 };
-    const rv_stats_owner_t owner = {
-        .pid = getpid(), .generation = cycle->generation, .started = time(NULL)
-    };
+    const rv_stats_owner_t owner = { .pid = getpid(),
+        .generation = cycle->generation,
+        .state = RV_PROCESS_READY,
+        .started = time(NULL) };
     int result = RV_ERROR;
+    int row = rv_stats_claim(cycle->stats);
 
-    if (rv_stats_prepare(cycle->stats, 0) == RV_OK
-        && rv_stats_set_owner(cycle->stats, &owner) == RV_OK && init(&w) == RV_OK) {
-        rv_stats_own(cycle->stats, 0);
+    if (row >= 0 && rv_stats_own(cycle->stats, (unsigned) row) == RV_OK && init(&w) == RV_OK) {
+        rv_stats_set_owner(cycle->stats, (unsigned) row, &owner);
+        rv_stats_set_master(cycle->stats, owner.pid, owner.started, cycle->generation);
         start(&w);
         ready(data);
         result = loop(&w, 1);

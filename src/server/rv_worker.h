@@ -17,6 +17,7 @@ struct rv_worker_s {
     unsigned number; /* 0..n-1 in its generation */
 
     rv_loop_watch_t *signals;
+    rv_loop_watch_t *beat;  /* ends a step of the loop each second */
     rv_loop_watch_t *alive; /* of liveness; NULL once the master is dead */
     int liveness;           /* readable when the master is dead; -1: there is none */
     int signalled;          /* noted by callbacks, acted on between steps */
@@ -30,9 +31,9 @@ struct rv_worker_s {
 
 /*
  * Runs worker `number` of the cycle in this process, which was just forked
- * with all signals blocked; liveness is taken over. Returns the exit status.
+ * with all signals blocked and has this row of the statistics; liveness is taken over. Returns the exit status.
  */
-int rv_worker_run(rv_cycle_t *cycle, unsigned number, int liveness);
+int rv_worker_run(rv_cycle_t *cycle, unsigned number, unsigned row, int liveness);
 
 /* The same without a master, for master_process = off: signals are all that it
  * obeys, and logs are reopened here. Calls ready(data) once it accepts. */

@@ -3,12 +3,13 @@
  *
  * A worker number that dies is filled again at once. One that died young does
  * so with a delay that doubles each time, so that a worker which cannot live
- * does not turn into a fork bomb.
+ * does not turn into a fork bomb. The one global is how often each has died.
  */
 #include "rv_workers.h"
 
 #include "rv_daemon.h"
 #include "rv_fd.h"
+#include "rv_stats_fold.h"
 #include "rv_worker.h"
 
 #include <errno.h>
@@ -30,6 +31,7 @@ typedef struct {
     rv_workers_t *ws;
     rv_cycle_t *cycle;
     unsigned number;
+    unsigned row; /* of the statistics */
 } child_t;
 
 static int
@@ -40,7 +42,7 @@ run_child(void *data)
 
     ws->forget(ws->data, child->cycle);
     rv_fd_close(&ws->liveness[1]);
-    return rv_worker_run(child->cycle, child->number, ws->liveness[0]);
+    return rv_worker_run(child->cycle, child->number, child->row, ws->liveness[0]);
 }
 
 /* After one more early death: 0, then 100 ms, doubling up to 10 s. */
@@ -64,6 +66,9 @@ on_message(int fd, short what, void *data)
     ((rv_process_t *) data)->readable = 1;
 }
 
+/* How often each worker number has died unasked. */
+static uint64_t restarts[RV_CORE_WORKERS];
+
 static void
 set_row(const rv_process_t *p, const rv_cycle_t *cycle)
 {
@@ -72,27 +77,42 @@ set_row(const rv_process_t *p, const rv_cycle_t *cycle)
         .generation = p->generation,
         .pid = p->pid,
         .state = p->state,
-        .started = time(NULL) };
+        .started = time(NULL) - (rv_loop_now() - p->started) / 1000,
+        .restarts = restarts[p->worker] };
 
-    if (rv_stats_set_owner(cycle->stats, &owner) != RV_OK)
-        rv_log(RV_LOG_ALERT, errno, "entering worker %u into the statistics failed", p->worker);
+    rv_stats_set_owner(cycle->stats, p->row, &owner);
+}
+
+void
+rv_workers_enter_rows(const rv_cycle_t *cycle)
+{
+    for (const rv_process_t *p = rv_process_each(NULL); p != NULL; p = rv_process_each(p)) {
+        if (p->generation == cycle->generation)
+            set_row(p, cycle);
+    }
 }
 
 static int
 fork_one(rv_workers_t *ws, rv_cycle_t *cycle, unsigned number, int64_t now)
 {
-    child_t child = { ws, cycle, number };
+    int row = rv_stats_claim(cycle->stats);
+    child_t child = { ws, cycle, number, (unsigned) row };
     rv_process_t *p;
-    int slot = rv_process_next();
 
-    if (slot >= 0 && rv_stats_prepare(cycle->stats, (unsigned) slot) != RV_OK)
+    if (row < 0)
         return RV_ERROR;
-    if (rv_process_spawn(cycle->generation, number, run_child, &child, &p) != RV_OK)
+    if (rv_process_spawn(cycle->generation, number, run_child, &child, &p) != RV_OK) {
+        int err = errno;
+
+        (void) rv_stats_fold(cycle->stats, (unsigned) row);
+        errno = err;
         return RV_ERROR;
+    }
 
     cycle->worker[number].slot = (int) p->slot;
     cycle->living++;
     p->started = now;
+    p->row = (unsigned) row;
     set_row(p, cycle);
     rv_log(RV_LOG_NOTICE, 0, "worker %u started, pid %ld, slot %u, generation %u", number,
         (long) p->pid, p->slot, p->generation);
@@ -274,7 +294,10 @@ rv_workers_bury(rv_process_t *p, rv_cycle_t *cycle, int64_t now)
     rv_cycle_worker_t *w = &cycle->worker[p->worker];
     int64_t lived = now - p->started;
 
-    if (rv_stats_fold(cycle->stats, p->slot) != RV_OK)
+    if (p->state != RV_PROCESS_DRAINING)
+        restarts[p->worker]++;
+
+    if (rv_stats_fold(cycle->stats, p->row) != RV_OK)
         rv_log(RV_LOG_ALERT, errno, "adding up the counters of worker %u failed", p->worker);
 
     rv_mesh_close(p);

@@ -49,6 +49,9 @@ void rv_workers_start(rv_workers_t *ws, const rv_cycle_t *cycle);
 /* Sends QUIT or TERMINATE to the cycle's workers; what has not gone by kill_at (ms) is killed. */
 void rv_workers_stop(const rv_cycle_t *cycle, rv_mesh_type_t order, int64_t kill_at);
 
+/* Says once more whose the rows of the cycle's workers are: they were cut off. */
+void rv_workers_enter_rows(const rv_cycle_t *cycle);
+
 /* Kills what is overdue; returns when the next one is, INT64_MAX: none. */
 int64_t rv_workers_kill_overdue(int64_t now);
 

@@ -80,11 +80,10 @@ recover(rv_lock_t *lock, rv_lock_repair_t repair, void *data)
     return failed_with(error == 0 ? ENOTRECOVERABLE : error);
 }
 
-int
-rv_lock_acquire(rv_lock_t *lock, rv_lock_repair_t repair, void *data)
+/* What came of taking the mutex. */
+static int
+taken(rv_lock_t *lock, int error, rv_lock_repair_t repair, void *data)
 {
-    int error = pthread_mutex_lock(&lock->mutex);
-
     if (error == EOWNERDEAD)
         return recover(lock, repair, data);
 
@@ -96,6 +95,20 @@ rv_lock_acquire(rv_lock_t *lock, rv_lock_repair_t repair, void *data)
 
     pthread_mutex_unlock(&lock->mutex);
     return failed_with(ENOTRECOVERABLE);
+}
+
+int
+rv_lock_acquire(rv_lock_t *lock, rv_lock_repair_t repair, void *data)
+{
+    return taken(lock, pthread_mutex_lock(&lock->mutex), repair, data);
+}
+
+int
+rv_lock_try(rv_lock_t *lock, rv_lock_repair_t repair, void *data)
+{
+    int error = pthread_mutex_trylock(&lock->mutex);
+
+    return error == EBUSY ? RV_AGAIN : taken(lock, error, repair, data);
 }
 
 void

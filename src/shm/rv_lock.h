@@ -39,6 +39,9 @@ int rv_lock_init(rv_lock_t *lock);
  */
 int rv_lock_acquire(rv_lock_t *lock, rv_lock_repair_t repair, void *data);
 
+/* The same without waiting: RV_AGAIN, somebody who lives holds it. */
+int rv_lock_try(rv_lock_t *lock, rv_lock_repair_t repair, void *data);
+
 /* Gives it back. Only the thread that holds it can; for others it does nothing. */
 void rv_lock_release(rv_lock_t *lock);
 

@@ -2,37 +2,51 @@
  * rv_stats: counters that are exact whatever dies.
  *
  * A block of shared memory that describes itself: a header, a table of
- * definitions, a base, and a row per process slot. A process writes its own
- * row only, several values in one transaction. The master folds the row of a
+ * definitions, a base, and rows. A process claims a row and writes that one
+ * only, several values in one transaction. The master folds the row of a
  * dead process into the base. What is shown is the sum of base and rows.
+ *
+ * A value is found by module and name and is one cell of a row, a histogram
+ * several. Cells of counters and gauges come first: whoever needs no histogram
+ * reads only these.
  */
 #ifndef RV_STATS_H
 #define RV_STATS_H
 
 #include "rv_base.h"
+#include "rv_stats_histogram.h"
 #include "rv_stats_row.h"
 
 #include <sys/types.h>
 
-#define RV_STATS_MAX 128   /* definitions */
-#define RV_STATS_MODULE 32 /* room for a module's name, */
-#define RV_STATS_NAME 48   /* and a value's, the NUL included */
-#define RV_STATS_TEXT 512  /* text of the last reload's result */
+#define RV_STATS_MAX 128    /* definitions */
+#define RV_STATS_CELLS 4096 /* cells of a row */
+#define RV_STATS_MODULE 32  /* room for a module's name, */
+#define RV_STATS_NAME 48    /* and a value's, */
+#define RV_STATS_HELP 112   /* and its help, the NUL included */
+#define RV_STATS_TEXT 512   /* text of the last reload's result */
 
 typedef enum {
-    RV_STATS_COUNTER = 1, /* only grows; kept when its process is gone */
-    RV_STATS_GAUGE = 2    /* what is now; gone with its process */
+    RV_STATS_COUNTER = 1,  /* only grows; kept when its process is gone */
+    RV_STATS_GAUGE = 2,    /* what is now; gone with its process */
+    RV_STATS_HISTOGRAM = 3 /* of durations, in microseconds; kept as a counter is */
 } rv_stats_kind_t;
 
+/*
+ * A name is lower-case letters, digits and "_", and may be followed by a label:
+ * restarts{reason="exit"}. Those that differ in the label alone stand one behind the other.
+ */
 typedef struct {
     const char *name;
     rv_stats_kind_t kind;
-    const char *help;
+    const char *help; /* one sentence */
 } rv_stats_def_t;
 
-/* The definitions of all modules, in the order of their values. */
+/* The definitions of all modules. Lives as long as what was created by it. */
 typedef struct {
     unsigned count;
+    unsigned cells;
+    unsigned plain; /* cells that are no histogram's */
     struct {
         const char *module;
         const rv_stats_def_t *def;
@@ -41,18 +55,30 @@ typedef struct {
 
 typedef struct rv_stats_s rv_stats_t;
 
+/* What the memory says of one value. */
+typedef struct {
+    const char *module;
+    const char *name;
+    const char *help;
+    unsigned kind; /* rv_stats_kind_t; 0: one that this version does not know */
+    unsigned cell; /* the first */
+} rv_stats_info_t;
+
 /* Who a row belongs to. */
 typedef struct {
     unsigned slot;
-    unsigned worker; /* number in its generation */
+    unsigned worker; /* number in its generation; RV_STATS_MASTER: the master itself */
     unsigned generation;
     pid_t pid;
-    int state;       /* rv_process_state_t */
-    int64_t started; /* seconds since 1970 */
+    int state;         /* rv_process_state_t */
+    int64_t started;   /* seconds since 1970 */
+    uint64_t restarts; /* of this worker number so far */
 } rv_stats_owner_t;
 
-/* Adds a module's definitions, which end in one without a name. RV_ERROR:
- * there would be more than RV_STATS_MAX, or a name is too long. */
+#define RV_STATS_MASTER UINT32_MAX
+
+/* Adds a module's definitions, which end in one without a name. RV_ERROR: there
+ * would be too many, or a name is malformed or too long. */
 int rv_stats_define(rv_stats_defs_t *defs, const char *module, const rv_stats_def_t *def);
 
 /* Bytes that rv_stats_create needs. */
@@ -66,7 +92,7 @@ rv_stats_t *rv_stats_create(void *memory, const rv_stats_defs_t *defs, unsigned 
 
 /*
  * A handle on memory that rv_stats_create laid out before, by this program or
- * another version of it; `size` is what is mapped. NULL: it is not what it
+ * another version of it; `size` is what is mapped, readable at least. NULL: it is not what it
  * should be (errno EINVAL), or memory is short.
  */
 rv_stats_t *rv_stats_attach(void *memory, size_t size);
@@ -74,71 +100,102 @@ rv_stats_t *rv_stats_attach(void *memory, size_t size);
 /* Gives back the handle, not the memory. */
 void rv_stats_free(rv_stats_t *st);
 
-/* Whether the memory has just these definitions, in this order, and rows. */
-int rv_stats_same(const rv_stats_t *st, const rv_stats_defs_t *defs, unsigned rows);
+/* Whether the memory has just these definitions, in this order, and rows; then
+ * the handle is as good as one of rv_stats_create. */
+int rv_stats_same(rv_stats_t *st, const rv_stats_defs_t *defs, unsigned rows);
 
-/* The index of a value, or RV_ERROR. */
+/* The first cell of a value, or RV_ERROR. */
 int rv_stats_find(const rv_stats_t *st, const char *module, const char *name);
 
-/* How many definitions, and what one says. */
+/* How many definitions, and what one says; texts live as long as the memory. */
 unsigned rv_stats_count(const rv_stats_t *st);
-const char *rv_stats_name(const rv_stats_t *st, unsigned index);
-rv_stats_kind_t rv_stats_kind(const rv_stats_t *st, unsigned index);
+rv_stats_info_t rv_stats_info(const rv_stats_t *st, unsigned index);
+
+/* How many cells a row has, and how many of these are no histogram's. */
+unsigned rv_stats_cells(const rv_stats_t *st);
+unsigned rv_stats_plain(const rv_stats_t *st);
 
 /* --- the writer of a row ------------------------------------------------ */
 
-/* Makes the row of a slot this process's own. */
-void rv_stats_own(rv_stats_t *st, unsigned slot);
+/* Makes a claimed row this process's own. RV_ERROR: not enough memory. */
+int rv_stats_own(rv_stats_t *st, unsigned row);
 
 /*
  * Adds to several values of the own row, all of them or, if this process is
- * killed at whatever instruction, none. At most RV_STATS_CHANGES, each index
+ * killed at whatever instruction, none. At most RV_STATS_CHANGES, each cell
  * once. Without an own row nothing happens.
  */
 void rv_stats_apply(rv_stats_t *st, const rv_stats_change_t *changes, unsigned count);
 
+#define RV_STATS_OBSERVATION 3
+
+/*
+ * Writes to `changes` what `times` observations of so many microseconds do to
+ * the own row's histogram at `cell`; at most RV_STATS_OBSERVATION changes,
+ * returns how many. Nothing is changed by it.
+ */
+unsigned rv_stats_observe(
+    const rv_stats_t *st, int cell, uint64_t usec, unsigned times, rv_stats_change_t *changes);
+
+/*
+ * For what the kernel does and we then count: a word in the own row, set to
+ * `initial`, for the kernel to change in the same call (the length that accept()
+ * stores). If this process dies after that and before a transaction has changed
+ * the counter at `cell`, the fold counts one. Valid until the next call.
+ */
+uint32_t *rv_stats_witness(rv_stats_t *st, unsigned cell, uint32_t initial);
+
 /* Says that this process is alive, at this time in milliseconds. */
 void rv_stats_heartbeat(rv_stats_t *st, uint64_t now);
-
-/* --- the master --------------------------------------------------------- */
-
-/* Prepares the row of a slot, before a process is forked into it. */
-int rv_stats_prepare(rv_stats_t *st, unsigned slot);
-
-/* Says whose a prepared row is; again when the owner's state has changed. */
-int rv_stats_set_owner(rv_stats_t *st, const rv_stats_owner_t *owner);
-
-/*
- * The process of that slot is dead: completes its last transaction, adds its
- * counters to the base, drops its gauges and frees the row. No reader ever
- * sees a count twice or not at all. RV_ERROR: the lock could not be had.
- */
-int rv_stats_fold(rv_stats_t *st, unsigned slot);
-
-/*
- * Makes `st` the successor of `old`: what old counts is shown by st too, until
- * rv_stats_retire(st, old) takes old's totals over for good, which is when no
- * process writes to old any more. RV_DONE: old is not the predecessor.
- */
-void rv_stats_succeed(rv_stats_t *st, rv_stats_t *old);
-int rv_stats_retire(rv_stats_t *st, const rv_stats_t *old);
-
-/* The result of the last reload, for whoever reads the memory. */
-void rv_stats_set_master(rv_stats_t *st, pid_t pid, unsigned generation);
-void rv_stats_set_reload(rv_stats_t *st, int result, const char *text);
-
-/* How many transactions or folds a dead process left behind and were completed. */
-uint64_t rv_stats_recoveries(const rv_stats_t *st);
 
 /* --- readers ------------------------------------------------------------- */
 
 /*
- * Sums base and rows into values[rv_stats_count()]. Takes no lock and never
+ * Sums base and rows into values, the first `cells` of them. Takes no lock and never
  * waits for a writer, stopped or dead as it may be.
  */
-void rv_stats_snapshot(const rv_stats_t *st, uint64_t *values);
+void rv_stats_snapshot(const rv_stats_t *st, uint64_t *values, unsigned cells);
 
-/* Copies one row: RV_DONE where the slot is free or past the last. */
-int rv_stats_row(const rv_stats_t *st, unsigned slot, rv_stats_owner_t *owner, uint64_t *values);
+/* Copies one row: RV_DONE where nobody has it. */
+int rv_stats_row(const rv_stats_t *st, unsigned row, rv_stats_owner_t *owner, uint64_t *values);
+
+/* What the header says. */
+typedef struct {
+    pid_t master;
+    int64_t started; /* seconds since 1970 */
+    unsigned generation;
+    uint64_t reloads; /* how many; 0: the next three mean nothing */
+    int64_t reload_time;
+    int reload_result; /* 0: done */
+    char reload_text[RV_STATS_TEXT];
+} rv_stats_master_t;
+
+void rv_stats_master(const rv_stats_t *st, rv_stats_master_t *master);
+
+/* A process, its values by the definitions of the whole. */
+typedef struct {
+    rv_stats_owner_t owner;
+    uint64_t heartbeat; /* ms; 0: none yet */
+    const uint64_t *values;
+} rv_stats_process_t;
+
+/* All that there is to show, at one moment. */
+typedef struct {
+    rv_stats_master_t master;
+    uint64_t *totals;
+    rv_stats_process_t *process; /* by worker number, the older generation first */
+    unsigned count;
+    uint64_t *values; /* of all processes */
+} rv_stats_view_t;
+
+/* Takes it; RV_ERROR: not enough memory. */
+int rv_stats_view(const rv_stats_t *st, rv_stats_view_t *view);
+void rv_stats_view_free(rv_stats_view_t *view);
+
+/*
+ * Whether `old` is the memory that st succeeds; then what st shows includes it, as
+ * long as it counts (rv_stats_fold.h). For readers that have mapped both.
+ */
+int rv_stats_link(rv_stats_t *st, rv_stats_t *old);
 
 #endif

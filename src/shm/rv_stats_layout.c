@@ -1,14 +1,20 @@
 /*
  * rv_stats_layout: where things are in the memory of rv_stats.
+ *
+ * Whoever maps it copies the places once and believes the memory no more:
+ * it may be a file that somebody cuts off.
  */
 #include "rv_stats_layout.h"
 
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
-#define MAGIC UINT64_C(0x7265657665737431) /* "reevest1" */
+#define MAGIC UINT64_C(0x7265657665737432) /* "reevest2" */
 
-enum { VERSION = 1, ALIGN = 64 };
+/* Two cache lines: processors fetch them in pairs, and rows have different writers. */
+enum { VERSION = 2, ALIGN = 128 };
 
 static size_t
 align(size_t n)
@@ -16,32 +22,41 @@ align(size_t n)
     return (n + ALIGN - 1) / ALIGN * ALIGN;
 }
 
-static void
-set_offsets(rv_stats_layout_t *h, unsigned count, unsigned rows)
+unsigned
+rv_stats_layout_cells(unsigned kind)
 {
-    h->count = count;
-    h->rows = rows;
-    h->def_size = sizeof(rv_stats_layout_def_t);
-    h->row_size = (uint32_t) align(sizeof(rv_stats_row_t) + count * sizeof(uint64_t));
-    h->value_offset = offsetof(rv_stats_row_t, value);
-    h->def_offset = (uint32_t) align(sizeof(*h));
-    h->base_offset = (uint32_t) align(h->def_offset + count * sizeof(rv_stats_layout_def_t));
-    h->row_offset = h->base_offset + 2 * (uint32_t) align(count * sizeof(uint64_t));
+    switch (kind) {
+    case RV_STATS_COUNTER:
+    case RV_STATS_GAUGE:
+        return 1;
+    case RV_STATS_HISTOGRAM:
+        return RV_STATS_HISTOGRAM_CELLS;
+    default:
+        return 0;
+    }
 }
 
-static size_t
-total_size(const rv_stats_layout_t *h)
+void
+rv_stats_layout_place(rv_stats_geometry_t *at, const rv_stats_defs_t *defs, unsigned rows)
 {
-    return h->row_offset + (size_t) h->rows * h->row_size;
+    at->count = defs->count;
+    at->cells = defs->cells;
+    at->plain = defs->plain;
+    at->rows = rows;
+    at->def_size = sizeof(rv_stats_layout_def_t);
+    at->value_offset = sizeof(rv_stats_row_t);
+    /* the mark is a row's last word */
+    at->row_size = align(at->value_offset + (at->cells + 1) * sizeof(uint64_t));
+    at->base_size = align(at->cells * sizeof(uint64_t));
+    at->def_offset = align(sizeof(rv_stats_layout_t));
+    at->base_offset = align(at->def_offset + at->count * at->def_size);
+    at->row_offset = at->base_offset + 2 * at->base_size;
 }
 
 size_t
-rv_stats_layout_size(unsigned count, unsigned rows)
+rv_stats_layout_size(const rv_stats_geometry_t *at)
 {
-    rv_stats_layout_t h = { 0 };
-
-    set_offsets(&h, count, rows);
-    return total_size(&h);
+    return at->row_offset + at->rows * at->row_size;
 }
 
 void
@@ -53,21 +68,51 @@ rv_stats_layout_copy(char *to, size_t room, const char *from)
     to[length] = '\0';
 }
 
-int
-rv_stats_layout_fill(rv_stats_layout_t *h, const rv_stats_defs_t *defs, unsigned rows)
+/* Tells this memory from any other on this machine. */
+static uint64_t
+new_id(void)
 {
-    set_offsets(h, defs->count, rows);
-    for (unsigned i = 0; i < defs->count; i++) {
+    static uint64_t made;
+    struct timespec now;
+
+    clock_gettime(CLOCK_REALTIME, &now);
+    made++;
+    return ((uint64_t) now.tv_sec << 30 ^ (uint64_t) now.tv_nsec) ^ (uint64_t) getpid() << 40
+        ^ made;
+}
+
+int
+rv_stats_layout_fill(
+    rv_stats_layout_t *h, const rv_stats_geometry_t *at, const rv_stats_defs_t *defs)
+{
+    rv_stats_layout_def_t *def = (void *) ((char *) h + at->def_offset);
+    unsigned plain = 0, other = defs->plain;
+
+    h->count = at->count;
+    h->cells = at->cells;
+    h->plain = at->plain;
+    h->rows = at->rows;
+    h->def_size = (uint32_t) at->def_size;
+    h->row_size = (uint32_t) at->row_size;
+    h->base_size = (uint32_t) at->base_size;
+    h->def_offset = (uint32_t) at->def_offset;
+    h->base_offset = (uint32_t) at->base_offset;
+    h->row_offset = (uint32_t) at->row_offset;
+    h->value_offset = (uint32_t) at->value_offset;
+
+    for (unsigned i = 0; i < defs->count; i++, def++) {
         const rv_stats_def_t *from = defs->entry[i].def;
-        rv_stats_layout_def_t *def = rv_stats_layout_def(h, i);
+        unsigned *next = from->kind == RV_STATS_HISTOGRAM ? &other : &plain;
 
         rv_stats_layout_copy(def->module, sizeof(def->module), defs->entry[i].module);
         rv_stats_layout_copy(def->name, sizeof(def->name), from->name);
         rv_stats_layout_copy(def->help, sizeof(def->help), from->help);
         def->kind = from->kind;
+        def->cell = *next;
+        *next += rv_stats_layout_cells(from->kind);
     }
     h->version = VERSION;
-    atomic_store(&h->started, (int64_t) time(NULL));
+    h->id = new_id();
     return rv_lock_init(&h->lock);
 }
 
@@ -81,45 +126,98 @@ rv_stats_layout_finish(rv_stats_layout_t *h)
 static int
 fits(uint64_t offset, uint64_t count, uint64_t each, uint64_t end)
 {
-    return offset % ALIGN == 0 && offset + count * each <= end; /* 32 bits each */
+    /* 32 bits each */
+    return offset % sizeof(uint64_t) == 0 && each % sizeof(uint64_t) == 0
+        && offset + count * each <= end;
 }
 
 int
-rv_stats_layout_is_valid(const rv_stats_layout_t *h, size_t size)
+rv_stats_layout_read(const rv_stats_layout_t *h, size_t size, rv_stats_geometry_t *at)
 {
-    if (size < sizeof(*h) || h->magic != MAGIC || h->version != VERSION || h->count > RV_STATS_MAX)
+    if (size < sizeof(*h) || h->magic != MAGIC || h->version != VERSION)
         return 0;
 
-    uint64_t base = align(h->count * sizeof(uint64_t));
-    uint64_t values = h->value_offset + (uint64_t) h->count * sizeof(uint64_t);
+    *at = (rv_stats_geometry_t){ .count = h->count,
+        .cells = h->cells,
+        .plain = h->plain,
+        .rows = h->rows,
+        .def_size = h->def_size,
+        .row_size = h->row_size,
+        .base_size = h->base_size,
+        .def_offset = h->def_offset,
+        .base_offset = h->base_offset,
+        .row_offset = h->row_offset,
+        .value_offset = h->value_offset };
 
-    return h->def_offset >= sizeof(*h) && h->def_size == sizeof(rv_stats_layout_def_t)
-        && h->row_size % ALIGN == 0 && h->value_offset == offsetof(rv_stats_row_t, value)
-        && values <= h->row_size && fits(h->def_offset, h->count, h->def_size, h->base_offset)
-        && fits(h->base_offset, 2, base, h->row_offset)
-        && fits(h->row_offset, h->rows, h->row_size, size);
+    return at->cells <= RV_STATS_CELLS && at->plain <= at->cells && at->def_offset >= sizeof(*h)
+        && at->def_size >= sizeof(rv_stats_layout_def_t)
+        && at->value_offset >= sizeof(rv_stats_row_t) && at->value_offset % sizeof(uint64_t) == 0
+        && at->value_offset + (at->cells + 1) * sizeof(uint64_t) <= at->row_size
+        && at->cells * sizeof(uint64_t) <= at->base_size
+        && fits(at->def_offset, at->count, at->def_size, at->base_offset)
+        && fits(at->base_offset, 2, at->base_size, at->row_offset)
+        && fits(at->row_offset, at->rows, at->row_size, size);
+}
+
+rv_stats_t *
+rv_stats_layout_handle(rv_stats_layout_t *h, const rv_stats_geometry_t *at)
+{
+    rv_stats_t *st = calloc(1, sizeof(*st));
+
+    if (st == NULL)
+        return NULL;
+
+    st->header = h;
+    st->at = *at;
+    st->how = calloc(at->cells + 1, 1); /* there may be none */
+    if (st->how == NULL) {
+        free(st);
+        return NULL;
+    }
+    return st;
+}
+
+void
+rv_stats_layout_learn(rv_stats_t *st)
+{
+    for (unsigned i = 0; i < st->at.count; i++) {
+        const rv_stats_layout_def_t *def = rv_stats_layout_def(st, i);
+        unsigned cells = rv_stats_layout_cells(def->kind);
+
+        if (def->kind == RV_STATS_GAUGE || cells == 0 || cells > st->at.cells
+            || def->cell > st->at.cells - cells)
+            continue;
+        memset(st->how + def->cell, RV_STATS_LAYOUT_ADD, cells);
+        if (def->kind == RV_STATS_HISTOGRAM)
+            st->how[def->cell + RV_STATS_HISTOGRAM_MAX] = RV_STATS_LAYOUT_MAX;
+    }
 }
 
 static void *
-at_offset(const rv_stats_layout_t *h, size_t offset)
+at_offset(const rv_stats_t *st, size_t offset)
 {
-    return (char *) (uintptr_t) h + offset;
+    return (char *) st->header + offset;
 }
 
 rv_stats_layout_def_t *
-rv_stats_layout_def(const rv_stats_layout_t *h, unsigned i)
+rv_stats_layout_def(const rv_stats_t *st, unsigned i)
 {
-    return at_offset(h, h->def_offset + (size_t) i * h->def_size);
+    return at_offset(st, st->at.def_offset + i * st->at.def_size);
 }
 
-rv_stats_row_t *
-rv_stats_layout_row(const rv_stats_layout_t *h, unsigned slot)
+rv_stats_row_ref_t
+rv_stats_layout_row(const rv_stats_t *st, unsigned row)
 {
-    return at_offset(h, h->row_offset + (size_t) slot * h->row_size);
+    char *begin = at_offset(st, st->at.row_offset + row * st->at.row_size);
+
+    return (rv_stats_row_ref_t){ .row = (void *) begin,
+        .value = (void *) (begin + st->at.value_offset),
+        .mark = (void *) (begin + st->at.row_size - sizeof(uint64_t)),
+        .cells = st->at.cells };
 }
 
 _Atomic uint64_t *
-rv_stats_layout_base(const rv_stats_layout_t *h, unsigned which)
+rv_stats_layout_base(const rv_stats_t *st, unsigned which)
 {
-    return at_offset(h, h->base_offset + which * align(h->count * sizeof(uint64_t)));
+    return at_offset(st, st->at.base_offset + which * st->at.base_size);
 }

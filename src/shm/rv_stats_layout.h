@@ -2,65 +2,123 @@
  * rv_stats_layout: where things are in the memory of rv_stats.
  *
  * The header says where definitions, bases and rows begin and how large each
- * is, so that another version of the program finds what it knows.
+ * is, so that another version of the program finds what it knows. Fields are
+ * only ever added, at the end of each structure; what cannot be read so gets another version.
  */
 #ifndef RV_STATS_LAYOUT_H
 #define RV_STATS_LAYOUT_H
 
+#include "rv_lock.h"
 #include "rv_stats.h"
 
 typedef struct {
     char module[RV_STATS_MODULE];
     char name[RV_STATS_NAME];
-    char help[112];
+    char help[RV_STATS_HELP];
     uint32_t kind;
-    uint32_t reserved;
+    uint32_t cell;
 } rv_stats_layout_def_t;
 
 typedef struct {
     uint64_t magic;
     uint32_t version;
     uint32_t count; /* definitions */
+    uint32_t cells;
+    uint32_t plain;
     uint32_t rows;
     uint32_t def_size; /* strides and offsets in bytes, for other versions */
     uint32_t row_size;
     uint32_t def_offset;
     uint32_t base_offset;
+    uint32_t base_size;
     uint32_t row_offset;
     uint32_t value_offset; /* in a row */
+
+    uint64_t id; /* of this memory, and of the one that it succeeds */
+    _Atomic uint64_t predecessor;
 
     _Atomic int64_t master;
     _Atomic int64_t started;
     _Atomic uint32_t generation;
 
+    _Atomic uint32_t reload_sequence; /* odd: being written */
     _Atomic uint64_t reloads;
     _Atomic int64_t reload_time;
     _Atomic int32_t reload_result;
     char reload_text[RV_STATS_TEXT];
 
-    rv_lock_t lock;             /* of folds */
-    _Atomic uint64_t fold;      /* rv_stats.c says how */
+    rv_lock_t lock;             /* of claims and folds */
+    _Atomic uint64_t fold;      /* rv_stats_fold.c says how */
     _Atomic uint32_t rows_used; /* no row above has ever been used */
-    _Atomic uint64_t recoveries;
 } rv_stats_layout_t;
 
-/* Bytes for so many definitions and rows. */
-size_t rv_stats_layout_size(unsigned count, unsigned rows);
+/* What a process knows of the layout for itself: the memory may be cut off. */
+typedef struct {
+    unsigned count, cells, plain, rows;
+    size_t def_size, row_size, base_size;
+    size_t def_offset, base_offset, row_offset, value_offset;
+} rv_stats_geometry_t;
 
-/* Fills zeroed memory of that size: the header but for its magic number, and the definitions. */
-int rv_stats_layout_fill(rv_stats_layout_t *h, const rv_stats_defs_t *defs, unsigned rows);
+/* A process's handle. */
+struct rv_stats_s {
+    rv_stats_layout_t *header;
+    rv_stats_geometry_t at;
+    unsigned char *how;          /* of each cell, rv_stats_layout_how_t */
+    const rv_stats_defs_t *defs; /* NULL: attached to, not known as the same */
+
+    rv_stats_row_ref_t own; /* its row NULL: this process has none */
+    uint32_t no_witness;
+    rv_stats_t *predecessor;
+    unsigned recoveries;
+    void *saved; /* all before the rows */
+};
+
+/* How a cell is added up. */
+typedef enum {
+    RV_STATS_LAYOUT_DROP = 0, /* a gauge's: not kept */
+    RV_STATS_LAYOUT_ADD,
+    RV_STATS_LAYOUT_MAX
+} rv_stats_layout_how_t;
+
+/* `fold`: a count of its changes, the row + 1 that is part of the base, whether
+ * the predecessor's totals are, and which base is in force. */
+#define RV_STATS_FOLD_BASE UINT64_C(0x1)
+#define RV_STATS_FOLD_PREDECESSOR UINT64_C(0x2)
+#define RV_STATS_FOLD_ROW_SHIFT 2
+#define RV_STATS_FOLD_ROW_MASK UINT64_C(0xfffff)
+#define RV_STATS_FOLD_COUNT_SHIFT 32
+
+/* The places for so many definitions, cells and rows, and the bytes of all. */
+void rv_stats_layout_place(rv_stats_geometry_t *at, const rv_stats_defs_t *defs, unsigned rows);
+size_t rv_stats_layout_size(const rv_stats_geometry_t *at);
+
+/* Fills zeroed memory: the header but for its magic number, and the definitions. */
+int rv_stats_layout_fill(
+    rv_stats_layout_t *h, const rv_stats_geometry_t *at, const rv_stats_defs_t *defs);
 
 /* The last step of filling: from now on others may rely on it. */
 void rv_stats_layout_finish(rv_stats_layout_t *h);
 
-/* Whether memory of `size` bytes holds what this program understands. */
-int rv_stats_layout_is_valid(const rv_stats_layout_t *h, size_t size);
+/* Whether memory of `size` bytes holds what this program understands; then *at says where. */
+int rv_stats_layout_read(const rv_stats_layout_t *h, size_t size, rv_stats_geometry_t *at);
 
-rv_stats_layout_def_t *rv_stats_layout_def(const rv_stats_layout_t *h, unsigned i);
-rv_stats_row_t *rv_stats_layout_row(const rv_stats_layout_t *h, unsigned slot);
+/* A handle with what it needs of the layout; NULL: not enough memory. */
+rv_stats_t *rv_stats_layout_handle(rv_stats_layout_t *h, const rv_stats_geometry_t *at);
+
+/* Notes how the cells are added up, by the definitions in memory. */
+void rv_stats_layout_learn(rv_stats_t *st);
+
+rv_stats_layout_def_t *rv_stats_layout_def(const rv_stats_t *st, unsigned i);
+rv_stats_row_ref_t rv_stats_layout_row(const rv_stats_t *st, unsigned row);
 
 /* The values of one of the two bases, 0 or 1. */
-_Atomic uint64_t *rv_stats_layout_base(const rv_stats_layout_t *h, unsigned which);
+_Atomic uint64_t *rv_stats_layout_base(const rv_stats_t *st, unsigned which);
+
+/* How many cells a value of this kind takes; 0: this version does not know it. */
+unsigned rv_stats_layout_cells(unsigned kind);
+
+/* What the predecessor counts, in the cells of st. (In rv_stats_view.c.) */
+void rv_stats_predecessor(const rv_stats_t *st, uint64_t *values);
 
 /* Copies text, cut where it must be, always NUL-terminated. */
 void rv_stats_layout_copy(char *to, size_t room, const char *from);

@@ -6,8 +6,13 @@
  * time does no harm, so whoever finds the transaction open (the master after a
  * death, or a reader at any time) stores them, or reads them, from the journal:
  * either nothing of it counts or all of it does, and nobody ever waits for the writer.
+ *
+ * The writer adds to a copy of its own and publishes the results: what is in
+ * shared memory is never read back by it, so it can be written anew.
  */
 #include "rv_stats_row.h"
+
+#define MARK UINT64_C(0x65767265776f7221) /* any number but 0 */
 
 static uint64_t
 load(const _Atomic uint64_t *cell)
@@ -21,47 +26,60 @@ store(_Atomic uint64_t *cell, uint64_t value)
     atomic_store_explicit(cell, value, memory_order_relaxed);
 }
 
-int
-rv_stats_row_init(rv_stats_row_t *row)
+void
+rv_stats_row_init(const rv_stats_row_ref_t *ref)
 {
-    return rv_lock_init(&row->lock);
+    store(ref->mark, MARK);
 }
 
-/* A rv_lock_repair_t, too. */
-static int
-complete(void *data)
+void
+rv_stats_row_check(const rv_stats_row_ref_t *ref)
 {
-    rv_stats_row_ref_t *ref = data;
+    if (load(ref->mark) == MARK)
+        return;
+
+    atomic_store(&ref->row->entries, 0);
+    atomic_store(&ref->row->sequence, 0);
+    for (unsigned i = 0; i < ref->cells; i++)
+        store(&ref->value[i], ref->local[i]);
+    atomic_store(ref->mark, MARK);
+}
+
+int
+rv_stats_row_complete(const rv_stats_row_ref_t *ref)
+{
     rv_stats_row_t *row = ref->row;
     uint32_t sequence = atomic_load(&row->sequence);
 
     if (sequence % 2 == 0)
-        return RV_OK;
+        return 0;
 
     uint32_t entries = atomic_load(&row->entries);
     for (uint32_t i = 0; i < entries && i < RV_STATS_CHANGES; i++) {
-        uint64_t index = load(&row->journal[i].index);
-        if (index < ref->count)
-            store(&row->value[index], load(&row->journal[i].value));
+        uint64_t cell = load(&row->journal[i].cell);
+        if (cell < ref->cells)
+            store(&ref->value[cell], load(&row->journal[i].value));
     }
     atomic_store(&row->sequence, sequence + 1);
-    ref->completed++;
-    return RV_OK;
+    return 1;
 }
 
 void
-rv_stats_row_apply(rv_stats_row_ref_t *ref, const rv_stats_change_t *changes, unsigned changed)
+rv_stats_row_apply(
+    const rv_stats_row_ref_t *ref, const rv_stats_change_t *changes, unsigned changed)
 {
     rv_stats_row_t *row = ref->row;
+    _Atomic uint64_t *value = ref->value;
+    uint64_t *local = ref->local;
 
-    for (unsigned i = 0; i < changed && i < RV_STATS_CHANGES; i++) {
-        if (changes[i].index >= ref->count)
+    if (changed > RV_STATS_CHANGES)
+        return;
+    for (unsigned i = 0; i < changed; i++) {
+        if (changes[i].cell >= ref->cells)
             return;
     }
-    if (changed > RV_STATS_CHANGES || rv_lock_acquire(&row->lock, complete, ref) == RV_ERROR)
-        return;
+    rv_stats_row_check(ref);
 
-    _Atomic uint64_t *value = row->value;
     uint32_t sequence = atomic_load_explicit(&row->sequence, memory_order_relaxed);
 
     /* within one odd sequence `entries` goes from 0 to its number, once */
@@ -70,39 +88,35 @@ rv_stats_row_apply(rv_stats_row_ref_t *ref, const rv_stats_change_t *changes, un
     atomic_thread_fence(memory_order_release);
 
     for (unsigned i = 0; i < changed; i++) {
-        store(&row->journal[i].index, changes[i].index);
-        store(&row->journal[i].value, load(&value[changes[i].index]) + (uint64_t) changes[i].delta);
+        local[changes[i].cell] += (uint64_t) changes[i].delta;
+        store(&row->journal[i].cell, changes[i].cell);
+        store(&row->journal[i].value, local[changes[i].cell]);
     }
     atomic_store_explicit(&row->entries, changed, memory_order_release);
     atomic_thread_fence(memory_order_release);
 
     for (unsigned i = 0; i < changed; i++)
-        store(&value[changes[i].index], load(&row->journal[i].value));
+        store(&value[changes[i].cell], local[changes[i].cell]);
     atomic_store_explicit(&row->sequence, sequence + 2, memory_order_release);
-
-    rv_lock_release(&row->lock);
 }
 
 /* One try at a consistent copy. */
 static int
-copy(const rv_stats_row_ref_t *ref, uint64_t *values)
+copy(const rv_stats_row_ref_t *ref, uint64_t *values, unsigned cells)
 {
     rv_stats_row_t *row = ref->row;
-    uint64_t index[RV_STATS_CHANGES], value[RV_STATS_CHANGES];
+    uint64_t cell[RV_STATS_CHANGES], value[RV_STATS_CHANGES];
 
     uint32_t sequence = atomic_load_explicit(&row->sequence, memory_order_acquire);
     uint32_t entries = atomic_load_explicit(&row->entries, memory_order_acquire);
-    if (sequence % 2 == 0)
-        entries = 0;
-    if (entries > RV_STATS_CHANGES)
-        return RV_AGAIN;
+    entries = sequence % 2 == 0 ? 0 : rv_min(entries, (uint32_t) RV_STATS_CHANGES);
 
     for (uint32_t i = 0; i < entries; i++) {
-        index[i] = load(&row->journal[i].index);
+        cell[i] = load(&row->journal[i].cell);
         value[i] = load(&row->journal[i].value);
     }
-    for (unsigned i = 0; i < ref->count; i++)
-        values[i] = load(&row->value[i]);
+    for (unsigned i = 0; i < cells; i++)
+        values[i] = load(&ref->value[i]);
 
     atomic_thread_fence(memory_order_acquire);
     /* the sequence last: the next transaction sets `entries` to 0 before it begins */
@@ -111,46 +125,35 @@ copy(const rv_stats_row_ref_t *ref, uint64_t *values)
         return RV_AGAIN;
     if (sequence % 2 == 0)
         return RV_OK;
-    if (entries_now != entries)
+    if (rv_min(entries_now, (uint32_t) RV_STATS_CHANGES) != entries)
         return RV_AGAIN;
 
     for (uint32_t i = 0; i < entries; i++) {
-        if (index[i] < ref->count)
-            values[index[i]] = value[i];
+        if (cell[i] < cells)
+            values[cell[i]] = value[i];
     }
     return RV_OK;
 }
 
 void
-rv_stats_row_read(const rv_stats_row_ref_t *ref, uint64_t *values)
+rv_stats_row_read(const rv_stats_row_ref_t *ref, uint64_t *values, unsigned cells)
 {
-    while (copy(ref, values) != RV_OK)
+    while (copy(ref, values, cells) != RV_OK)
         continue; /* the writer is running: it cannot be caught for long */
 }
 
-int
-rv_stats_row_take_over(rv_stats_row_ref_t *ref)
-{
-    int locked = rv_lock_acquire(&ref->row->lock, complete, ref);
-
-    /* it may have died before its lock, or behind its unlock */
-    if (locked != RV_LOCK_REPAIRED)
-        (void) complete(ref);
-    return locked == RV_ERROR ? RV_ERROR : RV_OK;
-}
-
 void
-rv_stats_row_give_back(rv_stats_row_ref_t *ref)
+rv_stats_row_empty(const rv_stats_row_ref_t *ref)
 {
-    rv_lock_release(&ref->row->lock);
-}
+    rv_stats_row_t *row = ref->row;
 
-void
-rv_stats_row_empty(rv_stats_row_ref_t *ref)
-{
-    atomic_store(&ref->row->pid, 0);
-    atomic_store(&ref->row->entries, 0);
-    atomic_store(&ref->row->heartbeat, 0);
-    for (unsigned i = 0; i < ref->count; i++)
-        store(&ref->row->value[i], 0);
+    atomic_store(&row->entries, 0);
+    atomic_store(&row->heartbeat, 0);
+    atomic_store(&row->restarts, 0);
+    atomic_store(&row->pid, 0);
+    row->witness = 0;
+    atomic_store(&row->witness_initial, 0);
+    for (unsigned i = 0; i < ref->cells; i++)
+        store(&ref->value[i], 0);
+    atomic_store(&row->master, 0); /* last: from now on another may claim it */
 }

@@ -2,74 +2,82 @@
  * rv_stats_row: the values of one process, as it alone writes them.
  *
  * Several values change together or not at all, at whatever instruction the
- * writer is killed, and a reader never waits for it.
+ * writer is killed, and a reader never waits for it. There is no lock: a row
+ * has one writer, and the master touches it only when that one is dead.
  */
 #ifndef RV_STATS_ROW_H
 #define RV_STATS_ROW_H
 
 #include "rv_base.h"
-#include "rv_lock.h"
 
 #include <stdatomic.h>
 
-#define RV_STATS_CHANGES 8 /* values in one transaction */
+#define RV_STATS_CHANGES 8 /* cells in one transaction */
 
 typedef struct {
-    unsigned index; /* of the value */
+    unsigned cell;
     int64_t delta;
 } rv_stats_change_t;
 
 typedef struct {
-    _Atomic uint64_t index;
+    _Atomic uint64_t cell;
     _Atomic uint64_t value; /* the new one */
 } rv_stats_entry_t;
 
-/* In shared memory, zeroed to begin with. */
+/* In shared memory, zeroed to begin with; the values follow. */
 typedef struct {
-    rv_lock_t lock;
     _Atomic uint32_t sequence; /* odd: a transaction is open */
     _Atomic uint32_t entries;  /* of its journal; 0: the journal is not complete */
     rv_stats_entry_t journal[RV_STATS_CHANGES];
 
     /* the master's: whose row it is */
-    _Atomic int64_t pid; /* 0: nobody's */
+    _Atomic int64_t master; /* who claimed it; 0: nobody */
+    _Atomic int64_t pid;    /* 0: not known yet */
+    _Atomic uint32_t slot;
     _Atomic uint32_t worker;
     _Atomic uint32_t generation;
     _Atomic int32_t state;
     _Atomic int64_t started;
+    _Atomic uint64_t restarts;
 
     /* the owner's */
     _Atomic uint64_t heartbeat;
-    _Atomic uint64_t value[];
+    uint32_t witness; /* rv_stats_witness says what these are */
+    _Atomic uint32_t witness_initial;
+    _Atomic uint64_t witness_cell;
+    _Atomic uint64_t witness_value;
 } rv_stats_row_t;
 
-/* A row of `count` values and this process's way to it. */
+/* A row and this process's way to it. */
 typedef struct {
     rv_stats_row_t *row;
-    unsigned count;
-    unsigned completed; /* transactions of a dead writer that were found open */
+    _Atomic uint64_t *value;
+    _Atomic uint64_t *mark; /* behind the last value: the row was not cut off */
+    unsigned cells;
+    uint64_t *local; /* the writer's own copy of the values; NULL: for reading only */
 } rv_stats_row_ref_t;
 
-/* For a new, zeroed row. */
-int rv_stats_row_init(rv_stats_row_t *row);
-
-/* Adds to several values, at most RV_STATS_CHANGES, each index once. More, or an
- * index that there is not: nothing happens. */
-void rv_stats_row_apply(
-    rv_stats_row_ref_t *ref, const rv_stats_change_t *changes, unsigned changed);
-
-/* Copies the values as they are between two transactions. */
-void rv_stats_row_read(const rv_stats_row_ref_t *ref, uint64_t *values);
+/* Marks a zeroed row as whole. */
+void rv_stats_row_init(const rv_stats_row_ref_t *ref);
 
 /*
- * Takes the row from its writer, which is dead, and completes its last
- * transaction. RV_OK: to be given back with rv_stats_row_give_back. RV_ERROR: the lock could not be
- * had; the transaction is complete all the same.
+ * Adds to several values, at most RV_STATS_CHANGES, each cell once. More, or a
+ * cell that there is not: nothing happens. A row that was cut off (a truncated
+ * file) is written anew from the copy.
  */
-int rv_stats_row_take_over(rv_stats_row_ref_t *ref);
-void rv_stats_row_give_back(rv_stats_row_ref_t *ref);
+void rv_stats_row_apply(
+    const rv_stats_row_ref_t *ref, const rv_stats_change_t *changes, unsigned changed);
+
+/* Writes it anew where it was cut off. */
+void rv_stats_row_check(const rv_stats_row_ref_t *ref);
+
+/* Copies the first `cells` values as they are between two transactions. */
+void rv_stats_row_read(const rv_stats_row_ref_t *ref, uint64_t *values, unsigned cells);
+
+/* Of a row whose writer is dead: completes its last transaction. 1: it was open. */
+int rv_stats_row_complete(const rv_stats_row_ref_t *ref);
 
 /* Zero values, nobody's. Only in a row without a writer. */
-void rv_stats_row_empty(rv_stats_row_ref_t *ref);
+void rv_stats_row_empty(const rv_stats_row_ref_t *ref);
 
 #endif

@@ -1,0 +1,37 @@
+/*
+ * rv_counts: the daemon's own counters, those that are no module's.
+ *
+ * What happens to workers, reloads, zones and channels. Each process counts what it
+ * sees in its own row; the master has one too.
+ */
+#ifndef RV_COUNTS_H
+#define RV_COUNTS_H
+
+#include "rv_stats.h"
+
+/* Adds the definitions. RV_ERROR as rv_stats_define. */
+int rv_counts_define(rv_stats_defs_t *defs);
+
+/* Gives this process, the master, a row of its own. */
+int rv_counts_enter(rv_stats_t *st, unsigned generation);
+
+/* Says once more whose that row is: it was cut off. */
+void rv_counts_enter_again(rv_stats_t *st);
+
+/* A worker died unasked, with this status of waitpid. */
+void rv_counts_death(rv_stats_t *st, int status);
+
+/* A reload was done (0) or not. */
+void rv_counts_reload(rv_stats_t *st, int failed);
+
+/* Zones or rows were found half-written and made whole, or made anew. */
+void rv_counts_recoveries(rv_stats_t *st, unsigned count);
+void rv_counts_rebuilds(rv_stats_t *st, unsigned count);
+
+/* After a fork: what the parent has sent and received is not this process's. */
+void rv_counts_forked(void);
+
+/* Brings what the channels count into the row. Cheap where nothing has changed. */
+void rv_counts_channels(rv_stats_t *st);
+
+#endif

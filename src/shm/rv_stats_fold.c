@@ -1,0 +1,322 @@
+/*
+ * rv_stats_fold: the master's part of the statistics.
+ *
+ * A fold works on two bases, one of them in force. The sum goes into the other
+ * one; then a single store, of `fold`, says that this one is in force and that
+ * the row is part of it. The row is emptied after that, and a last store says
+ * that no row is to be passed over any more. A master killed in between left
+ * either the state before or a row that readers pass over; whoever takes the
+ * lock after it empties that row.
+ */
+#include "rv_stats_fold.h"
+
+#include "rv_stats_layout.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+static uint64_t
+load(const _Atomic uint64_t *cell)
+{
+    return atomic_load_explicit(cell, memory_order_relaxed);
+}
+
+static void
+store(_Atomic uint64_t *cell, uint64_t value)
+{
+    atomic_store_explicit(cell, value, memory_order_relaxed);
+}
+
+/* --- folds -------------------------------------------------------------------------- */
+
+/* Changes `fold`: which base, which row is part of it, the flags as they are. */
+static void
+set_fold(rv_stats_t *st, uint64_t base, uint64_t flags, uint64_t row)
+{
+    uint64_t count = (atomic_load(&st->header->fold) >> RV_STATS_FOLD_COUNT_SHIFT) + 1;
+
+    atomic_store(&st->header->fold,
+        count << RV_STATS_FOLD_COUNT_SHIFT | row << RV_STATS_FOLD_ROW_SHIFT | flags
+            | (base & RV_STATS_FOLD_BASE));
+    atomic_thread_fence(memory_order_seq_cst); /* before what follows is changed */
+}
+
+/* Empties the row that a fold left to be passed over. 1: there was one. */
+static int
+end_fold(rv_stats_t *st)
+{
+    uint64_t fold = atomic_load(&st->header->fold);
+    uint64_t row = fold >> RV_STATS_FOLD_ROW_SHIFT & RV_STATS_FOLD_ROW_MASK;
+
+    if (row == 0 || row > st->at.rows)
+        return 0;
+
+    const rv_stats_row_ref_t ref = rv_stats_layout_row(st, (unsigned) row - 1);
+    rv_stats_row_empty(&ref);
+    set_fold(st, fold, fold & RV_STATS_FOLD_PREDECESSOR, 0);
+    return 1;
+}
+
+static int
+complete_fold(void *data)
+{
+    rv_stats_t *st = data;
+
+    end_fold(st);
+    st->recoveries++;
+    return RV_OK;
+}
+
+static int
+lock(rv_stats_t *st)
+{
+    return rv_lock_acquire(&st->header->lock, complete_fold, st) == RV_ERROR ? RV_ERROR : RV_OK;
+}
+
+static void
+unlock(rv_stats_t *st)
+{
+    rv_lock_release(&st->header->lock);
+}
+
+/* Puts base + added in force, together with flags and the row. */
+static void
+add_to_base(rv_stats_t *st, const uint64_t *added, uint64_t flags, uint64_t row)
+{
+    uint64_t fold = atomic_load(&st->header->fold);
+    unsigned in_force = fold & RV_STATS_FOLD_BASE ? 1 : 0;
+    const _Atomic uint64_t *from = rv_stats_layout_base(st, in_force);
+    _Atomic uint64_t *to = rv_stats_layout_base(st, !in_force);
+
+    for (unsigned i = 0; i < st->at.cells; i++) {
+        uint64_t value = load(&from[i]);
+
+        if (st->how[i] == RV_STATS_LAYOUT_ADD)
+            value += added[i];
+        else if (st->how[i] == RV_STATS_LAYOUT_MAX)
+            value = rv_max(value, added[i]);
+        store(&to[i], value);
+    }
+    set_fold(st, ~fold, (fold & RV_STATS_FOLD_PREDECESSOR) | flags, row);
+}
+
+/* What the kernel did for the dead and it had no time to count. */
+static void
+add_witnessed(const rv_stats_row_t *row, uint64_t *values, unsigned cells)
+{
+    uint64_t cell = load(&row->witness_cell);
+
+    if (row->witness != atomic_load(&row->witness_initial) && cell < cells
+        && values[cell] == load(&row->witness_value))
+        values[cell]++;
+}
+
+static void
+fold_row(rv_stats_t *st, unsigned i)
+{
+    const rv_stats_row_ref_t ref = rv_stats_layout_row(st, i);
+    uint64_t values[RV_STATS_CELLS];
+
+    st->recoveries += (unsigned) rv_stats_row_complete(&ref);
+    rv_stats_row_read(&ref, values, ref.cells);
+    add_witnessed(ref.row, values, ref.cells);
+    add_to_base(st, values, 0, i + 1);
+    end_fold(st);
+}
+
+int
+rv_stats_fold(rv_stats_t *st, unsigned row)
+{
+    if (lock(st) != RV_OK)
+        return RV_ERROR;
+
+    if (atomic_load(&rv_stats_layout_row(st, row).row->master) != 0)
+        fold_row(st, row);
+    unlock(st);
+    return RV_OK;
+}
+
+static int
+is_alive(int64_t pid)
+{
+    return pid > 0 && (kill((pid_t) pid, 0) == 0 || errno == EPERM);
+}
+
+int
+rv_stats_sweep(rv_stats_t *st)
+{
+    if (lock(st) != RV_OK)
+        return RV_ERROR;
+
+    unsigned used = rv_min(atomic_load(&st->header->rows_used), st->at.rows);
+    for (unsigned i = 0; i < used; i++) {
+        const rv_stats_row_t *row = rv_stats_layout_row(st, i).row;
+
+        if (atomic_load(&row->master) != 0 && !is_alive(atomic_load(&row->master))
+            && !is_alive(atomic_load(&row->pid)))
+            fold_row(st, i);
+    }
+    unlock(st);
+    return RV_OK;
+}
+
+int
+rv_stats_revive(rv_stats_t *st)
+{
+    if (rv_lock_init(&st->header->lock) != RV_OK)
+        return RV_ERROR;
+
+    st->recoveries += (unsigned) end_fold(st);
+    unsigned used = rv_min(atomic_load(&st->header->rows_used), st->at.rows);
+    for (unsigned i = 0; i < used; i++) {
+        if (atomic_load(&rv_stats_layout_row(st, i).row->master) != 0)
+            fold_row(st, i);
+    }
+    return RV_OK;
+}
+
+unsigned
+rv_stats_recoveries(rv_stats_t *st)
+{
+    unsigned recoveries = st->recoveries;
+
+    st->recoveries = 0;
+    return recoveries;
+}
+
+/* --- rows for processes ---------------------------------------------------------------- */
+
+/* A row that nobody has; memory of rows that were never used stays untouched. */
+static int
+find_free(rv_stats_t *st)
+{
+    unsigned used = rv_min(atomic_load(&st->header->rows_used), st->at.rows);
+
+    for (unsigned i = 0; i < used; i++) {
+        if (atomic_load(&rv_stats_layout_row(st, i).row->master) == 0)
+            return (int) i;
+    }
+    if (used == st->at.rows) {
+        errno = EAGAIN;
+        return RV_ERROR;
+    }
+    return (int) used;
+}
+
+int
+rv_stats_claim(rv_stats_t *st)
+{
+    if (lock(st) != RV_OK)
+        return RV_ERROR;
+
+    int i = find_free(st);
+    if (i >= 0) {
+        const rv_stats_row_ref_t ref = rv_stats_layout_row(st, (unsigned) i);
+
+        rv_stats_row_init(&ref);
+        atomic_store(&ref.row->master, getpid());
+        if ((unsigned) i >= atomic_load(&st->header->rows_used))
+            atomic_store(&st->header->rows_used, (unsigned) i + 1);
+    }
+    unlock(st);
+    return i;
+}
+
+void
+rv_stats_set_owner(rv_stats_t *st, unsigned i, const rv_stats_owner_t *owner)
+{
+    rv_stats_row_t *row = rv_stats_layout_row(st, i).row;
+
+    atomic_store(&row->slot, owner->slot);
+    atomic_store(&row->worker, owner->worker);
+    atomic_store(&row->generation, owner->generation);
+    atomic_store(&row->state, owner->state);
+    atomic_store(&row->started, owner->started);
+    atomic_store(&row->restarts, owner->restarts);
+    atomic_store(&row->pid, owner->pid);
+    atomic_store(&row->master, getpid()); /* it may have been cut off */
+}
+
+/* --- generations ------------------------------------------------------------------------ */
+
+void
+rv_stats_succeed(rv_stats_t *st, rv_stats_t *old)
+{
+    st->predecessor = old;
+    atomic_store(&st->header->predecessor, old->header->id);
+}
+
+int
+rv_stats_retire(rv_stats_t *st, const rv_stats_t *old)
+{
+    uint64_t with[RV_STATS_CELLS];
+
+    if (old == NULL || st->predecessor != old)
+        return RV_DONE;
+    if (lock(st) != RV_OK)
+        return RV_ERROR;
+
+    /* unless somebody did so and was killed behind it */
+    if (!(atomic_load(&st->header->fold) & RV_STATS_FOLD_PREDECESSOR)) {
+        rv_stats_predecessor(st, with);
+        add_to_base(st, with, RV_STATS_FOLD_PREDECESSOR, 0);
+    }
+    st->predecessor = NULL;
+
+    unlock(st);
+    return RV_OK;
+}
+
+void
+rv_stats_set_master(rv_stats_t *st, pid_t pid, int64_t started, unsigned generation)
+{
+    atomic_store(&st->header->started, started);
+    atomic_store(&st->header->generation, generation);
+    atomic_store(&st->header->master, pid);
+}
+
+void
+rv_stats_set_reload(rv_stats_t *st, int result, const char *text)
+{
+    rv_stats_layout_t *h = st->header;
+
+    /* odd already where a master was killed in here */
+    uint32_t sequence = atomic_load(&h->reload_sequence) | 1;
+
+    atomic_store(&h->reload_sequence, sequence);
+    atomic_thread_fence(memory_order_release);
+    rv_stats_layout_copy(h->reload_text, sizeof(h->reload_text), text);
+    atomic_store(&h->reload_time, (int64_t) time(NULL));
+    atomic_store(&h->reload_result, result);
+    atomic_fetch_add(&h->reloads, 1);
+    atomic_store(&h->reload_sequence, sequence + 1);
+}
+
+/* --- memory that can be cut off ------------------------------------------------------------ */
+
+int
+rv_stats_save(rv_stats_t *st)
+{
+    if (st->saved == NULL)
+        st->saved = malloc(st->at.row_offset);
+    if (st->saved == NULL || lock(st) != RV_OK)
+        return RV_ERROR;
+
+    memcpy(st->saved, st->header, st->at.row_offset);
+    unlock(st);
+    return RV_OK;
+}
+
+int
+rv_stats_restore(rv_stats_t *st)
+{
+    if (st->saved == NULL)
+        return RV_ERROR;
+
+    memcpy(st->header, st->saved, st->at.row_offset);
+    return rv_lock_init(&st->header->lock);
+}

@@ -1,0 +1,64 @@
+/*
+ * rv_stats_fold: the master's part of the statistics.
+ *
+ * Gives rows to processes, adds those of the dead to the base, and takes over
+ * what an earlier generation, daemon or version of the program has counted.
+ */
+#ifndef RV_STATS_FOLD_H
+#define RV_STATS_FOLD_H
+
+#include "rv_stats.h"
+
+/*
+ * Claims a row, for a process that is about to be forked or for this one; RV_ERROR: none is free
+ * (EAGAIN), or the lock could not be had. Two masters may share the memory.
+ */
+int rv_stats_claim(rv_stats_t *st);
+
+/* Says whose a claimed row is; again when the owner's state has changed. */
+void rv_stats_set_owner(rv_stats_t *st, unsigned row, const rv_stats_owner_t *owner);
+
+/*
+ * The process of that row is dead, or was never forked: completes its last
+ * transaction, adds its counters to the base, drops its gauges and frees the
+ * row. No reader ever sees a count twice or not at all. RV_ERROR: the lock could not be
+ * had.
+ */
+int rv_stats_fold(rv_stats_t *st, unsigned row);
+
+/* Folds what processes of masters that are gone have left; of the living nothing
+ * is touched. For one that shares the memory with another master. */
+int rv_stats_sweep(rv_stats_t *st);
+
+/*
+ * Takes over memory that no process uses any more (a file): its locks are made
+ * new and every row is folded.
+ */
+int rv_stats_revive(rv_stats_t *st);
+
+/*
+ * Makes `st` the successor of `old`: what old counts is shown by st too, until
+ * rv_stats_retire(st, old) takes old's totals over for good, which is when no
+ * process writes to old any more. Definitions are matched by module, name and
+ * kind. RV_DONE: old is not the predecessor.
+ */
+void rv_stats_succeed(rv_stats_t *st, rv_stats_t *old);
+int rv_stats_retire(rv_stats_t *st, const rv_stats_t *old);
+
+/* Who the master is, and since when (seconds since 1970). */
+void rv_stats_set_master(rv_stats_t *st, pid_t pid, int64_t started, unsigned generation);
+
+/* The result of the last reload, for whoever reads the memory. */
+void rv_stats_set_reload(rv_stats_t *st, int result, const char *text);
+
+/* How many transactions or folds of the dead were completed since the last call. */
+unsigned rv_stats_recoveries(rv_stats_t *st);
+
+/*
+ * For memory that others can cut off (a file): keeps a copy of all but the rows;
+ * puts it back. Rows are given back by their owners, who they are by rv_stats_set_owner.
+ */
+int rv_stats_save(rv_stats_t *st);
+int rv_stats_restore(rv_stats_t *st);
+
+#endif

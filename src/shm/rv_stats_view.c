@@ -1,0 +1,283 @@
+/*
+ * rv_stats_view: what is shown: the sum of base and rows.
+ *
+ * A reader takes no lock. It reads the word `fold`, everything else, and
+ * `fold` again; where a fold has come in between it begins anew. That word says
+ * which base counts and which row is part of it already.
+ */
+#include "rv_stats.h"
+
+#include "rv_stats_layout.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { TORN_TRIES = 1000 }; /* for a text whose writer may stand still in the middle of it */
+
+/* Where a view's processes go; NULL: only sums are wanted. */
+typedef struct {
+    rv_stats_view_t *view;
+    unsigned room;
+    unsigned stride; /* cells of one process */
+} list_t;
+
+static uint64_t
+load(const _Atomic uint64_t *cell)
+{
+    return atomic_load_explicit(cell, memory_order_relaxed);
+}
+
+/* The first cells are no histogram's: a sum in any case. */
+static void
+add(const rv_stats_t *st, uint64_t *values, const uint64_t *more, unsigned cells)
+{
+    unsigned plain = rv_min(cells, st->at.plain);
+
+    for (unsigned i = 0; i < plain; i++)
+        values[i] += more[i];
+    for (unsigned i = plain; i < cells; i++) {
+        if (st->how[i] == RV_STATS_LAYOUT_MAX)
+            values[i] = rv_max(values[i], more[i]);
+        else
+            values[i] += more[i];
+    }
+}
+
+static void
+read_owner(const rv_stats_row_t *row, rv_stats_owner_t *owner)
+{
+    owner->slot = atomic_load(&row->slot);
+    owner->worker = atomic_load(&row->worker);
+    owner->generation = atomic_load(&row->generation);
+    owner->pid = (pid_t) atomic_load(&row->pid);
+    owner->state = atomic_load(&row->state);
+    owner->started = atomic_load(&row->started);
+    owner->restarts = atomic_load(&row->restarts);
+}
+
+/* Lists the process of a row, its values included. */
+static void
+list(list_t *l, const rv_stats_row_t *row, const uint64_t *values, unsigned cells)
+{
+    rv_stats_view_t *view = l->view;
+
+    if (view->count == l->room || atomic_load(&row->pid) == 0)
+        return;
+
+    uint64_t *copy = view->values + (size_t) view->count * l->stride;
+    rv_stats_process_t *p = &view->process[view->count++];
+
+    read_owner(row, &p->owner);
+    p->heartbeat = atomic_load(&row->heartbeat);
+    p->values = copy;
+    memcpy(copy, values, cells * sizeof(*copy));
+}
+
+/* Base and rows, as one state of `fold`. */
+static void
+sum(const rv_stats_t *st, uint64_t fold, uint64_t *values, unsigned cells, list_t *l)
+{
+    uint64_t copy[RV_STATS_CELLS];
+    unsigned used = atomic_load(&st->header->rows_used);
+    uint64_t passed_over = fold >> RV_STATS_FOLD_ROW_SHIFT & RV_STATS_FOLD_ROW_MASK;
+    const _Atomic uint64_t *base = rv_stats_layout_base(st, (fold & RV_STATS_FOLD_BASE) != 0);
+
+    for (unsigned i = 0; i < cells; i++)
+        values[i] = load(&base[i]);
+
+    used = rv_min(used, st->at.rows);
+    for (unsigned i = 0; i < used; i++) {
+        const rv_stats_row_ref_t ref = rv_stats_layout_row(st, i);
+
+        if (atomic_load_explicit(&ref.row->master, memory_order_acquire) == 0
+            || i + 1 == passed_over)
+            continue;
+        rv_stats_row_read(&ref, copy, cells);
+        add(st, values, copy, cells);
+        if (l != NULL)
+            list(l, ref.row, copy, cells);
+    }
+}
+
+/* To which cell of st each of old belongs, or -1. */
+static void
+match(const rv_stats_t *st, const rv_stats_t *old, int *to)
+{
+    memset(to, -1, old->at.cells * sizeof(*to));
+    for (unsigned i = 0; i < old->at.count; i++) {
+        const rv_stats_info_t from = rv_stats_info(old, i);
+        unsigned cells = rv_stats_layout_cells(from.kind);
+
+        for (unsigned k = 0; cells > 0 && k < st->at.count; k++) {
+            const rv_stats_info_t info = rv_stats_info(st, k);
+
+            if (info.kind != from.kind || strcmp(info.module, from.module) != 0
+                || strcmp(info.name, from.name) != 0)
+                continue;
+            for (unsigned n = 0; n < cells; n++)
+                to[from.cell + n] = (int) (info.cell + n);
+        }
+    }
+}
+
+static void
+translate(const int *to, const uint64_t *from, unsigned count, uint64_t *values, unsigned cells)
+{
+    memset(values, 0, cells * sizeof(*values));
+    for (unsigned i = 0; i < count; i++) {
+        if (to[i] >= 0 && (unsigned) to[i] < cells)
+            values[to[i]] = from[i];
+    }
+}
+
+static void collect(const rv_stats_t *st, uint64_t *values, unsigned cells, list_t *l);
+
+static void
+add_predecessor(const rv_stats_t *st, uint64_t *values, unsigned cells, list_t *l)
+{
+    const rv_stats_t *old = st->predecessor;
+    uint64_t from[RV_STATS_CELLS], copy[RV_STATS_CELLS];
+    int to[RV_STATS_CELLS];
+    unsigned first = l == NULL ? 0 : l->view->count;
+
+    match(st, old, to);
+    collect(old, from, old->at.cells, l);
+    translate(to, from, old->at.cells, copy, cells);
+    add(st, values, copy, cells);
+
+    for (unsigned i = first; l != NULL && i < l->view->count; i++) {
+        uint64_t *listed = l->view->values + (size_t) i * l->stride;
+
+        translate(to, listed, old->at.cells, copy, cells);
+        memcpy(listed, copy, cells * sizeof(*copy));
+    }
+}
+
+static void
+collect(const rv_stats_t *st, uint64_t *values, unsigned cells, list_t *l)
+{
+    unsigned first = l == NULL ? 0 : l->view->count;
+    uint64_t fold;
+
+    do {
+        if (l != NULL)
+            l->view->count = first;
+        fold = atomic_load(&st->header->fold);
+        sum(st, fold, values, cells, l);
+        if (st->predecessor != NULL && !(fold & RV_STATS_FOLD_PREDECESSOR))
+            add_predecessor(st, values, cells, l);
+        atomic_thread_fence(memory_order_acquire);
+    } while (atomic_load(&st->header->fold) != fold);
+}
+
+void
+rv_stats_predecessor(const rv_stats_t *st, uint64_t *values)
+{
+    memset(values, 0, st->at.cells * sizeof(*values));
+    add_predecessor(st, values, st->at.cells, NULL);
+}
+
+void
+rv_stats_snapshot(const rv_stats_t *st, uint64_t *values, unsigned cells)
+{
+    collect(st, values, rv_min(cells, st->at.cells), NULL);
+}
+
+int
+rv_stats_row(const rv_stats_t *st, unsigned row, rv_stats_owner_t *owner, uint64_t *values)
+{
+    if (row >= st->at.rows)
+        return RV_DONE;
+
+    const rv_stats_row_ref_t ref = rv_stats_layout_row(st, row);
+    if (atomic_load(&ref.row->master) == 0 || atomic_load(&ref.row->pid) == 0)
+        return RV_DONE;
+
+    read_owner(ref.row, owner);
+    rv_stats_row_read(&ref, values, ref.cells);
+    return RV_OK;
+}
+
+void
+rv_stats_master(const rv_stats_t *st, rv_stats_master_t *master)
+{
+    const rv_stats_layout_t *h = st->header;
+    uint32_t sequence;
+    int tries = TORN_TRIES;
+
+    do {
+        sequence = atomic_load(&h->reload_sequence);
+        master->reloads = atomic_load(&h->reloads);
+        master->reload_time = atomic_load(&h->reload_time);
+        master->reload_result = atomic_load(&h->reload_result);
+        memcpy(master->reload_text, h->reload_text, sizeof(master->reload_text));
+        atomic_thread_fence(memory_order_acquire);
+    } while ((sequence % 2 != 0 || atomic_load(&h->reload_sequence) != sequence) && --tries > 0);
+
+    master->reload_text[RV_STATS_TEXT - 1] = '\0';
+    master->master = (pid_t) atomic_load(&h->master);
+    master->started = atomic_load(&h->started);
+    master->generation = atomic_load(&h->generation);
+}
+
+/* --- a view of everything ---------------------------------------------------------- */
+
+static int
+compare(const void *a, const void *b)
+{
+    const rv_stats_owner_t *x = &((const rv_stats_process_t *) a)->owner;
+    const rv_stats_owner_t *y = &((const rv_stats_process_t *) b)->owner;
+
+    if (x->worker != y->worker)
+        return x->worker < y->worker ? -1 : 1;
+    if (x->generation != y->generation)
+        return x->generation < y->generation ? -1 : 1;
+    return 0;
+}
+
+int
+rv_stats_view(const rv_stats_t *st, rv_stats_view_t *view)
+{
+    list_t l = { .view = view };
+
+    *view = (rv_stats_view_t){ 0 };
+    for (const rv_stats_t *s = st; s != NULL; s = s->predecessor) {
+        l.stride = rv_max(l.stride, s->at.cells + 1);
+        l.room += s->at.rows;
+    }
+    /* most of it is never touched */
+    view->totals = calloc(l.stride, sizeof(uint64_t));
+    view->process = calloc(l.room, sizeof(*view->process));
+    view->values = calloc((size_t) l.room * l.stride, sizeof(uint64_t));
+    if (view->totals == NULL || view->process == NULL || view->values == NULL) {
+        rv_stats_view_free(view);
+        return RV_ERROR;
+    }
+
+    rv_stats_master(st, &view->master);
+    collect(st, view->totals, st->at.cells, &l);
+    qsort(view->process, view->count, sizeof(*view->process), compare);
+    return RV_OK;
+}
+
+void
+rv_stats_view_free(rv_stats_view_t *view)
+{
+    free(view->totals);
+    free(view->process);
+    free(view->values);
+    *view = (rv_stats_view_t){ 0 };
+}
+
+int
+rv_stats_link(rv_stats_t *st, rv_stats_t *old)
+{
+    uint64_t fold = atomic_load(&st->header->fold);
+
+    if (st == old || old->header->id != atomic_load(&st->header->predecessor)
+        || fold & RV_STATS_FOLD_PREDECESSOR)
+        return 0;
+
+    st->predecessor = old;
+    return 1;
+}
