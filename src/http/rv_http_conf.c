@@ -127,7 +127,7 @@ static const rv_directive_t http_directives[] = {
 
 static const rv_directive_t location_directives[] = {
     { "handler", set_handler, offsetof(rv_http_location_t, handler), NULL,
-        "what answers (stub_status|return)", NULL, 0 },
+        "what answers (stub_status|status|metrics|return)", NULL, 0 },
     { "return", set_return, offsetof(rv_http_location_t, reply), NULL,
         "the answer of handler return (CODE [TEXT])", NULL, 0 },
     { "allow", set_allow, offsetof(rv_http_location_t, rules), NULL,

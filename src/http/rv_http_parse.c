@@ -246,6 +246,17 @@ set_expect(rv_http_parser_t *p, text_t value)
     return RV_OK;
 }
 
+/* The byte behind it is a blank or of the line's end. */
+static int
+set_accept(rv_http_parser_t *p, text_t value)
+{
+    if (p->accept == NULL) {
+        p->accept = (char *) (uintptr_t) value.text;
+        p->accept[value.length] = '\0';
+    }
+    return RV_OK;
+}
+
 typedef struct {
     text_t name;
     int (*set)(rv_http_parser_t *p, text_t value);
@@ -257,6 +268,7 @@ static const field_t fields[] = {
     { { TEXT("Transfer-Encoding") }, set_transfer_encoding },
     { { TEXT("Connection") }, set_connection },
     { { TEXT("Expect") }, set_expect },
+    { { TEXT("Accept") }, set_accept },
 };
 
 /* A folded line begins with a blank, so it has no name: 400. */

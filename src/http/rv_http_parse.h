@@ -36,7 +36,8 @@ typedef struct {
     unsigned minor; /* HTTP/1.minor */
     char *path;     /* in the buffer: decoded, normalised, NUL-terminated */
     size_t path_length;
-    char *query; /* in the buffer, as sent, NUL-terminated; NULL: none */
+    char *query;  /* in the buffer, as sent, NUL-terminated; NULL: none */
+    char *accept; /* the first Accept field, the same */
 
     /* header fields */
     unsigned has_host : 1;

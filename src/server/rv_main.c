@@ -11,6 +11,7 @@
 #include "rv_options.h"
 #include "rv_pidfile.h"
 #include "rv_process.h"
+#include "rv_viewer.h"
 #include "rv_worker.h"
 
 #include <errno.h>
@@ -282,6 +283,8 @@ main(int argc, char **argv)
         return 1;
     if (o.test)
         return test(&o, &options);
+    if (o.status)
+        return rv_viewer_run(&options, o.form);
     if (o.signal != NULL)
         return signal_master(&o, &options);
 

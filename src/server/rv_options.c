@@ -18,6 +18,7 @@ rv_options_help(void)
 {
     printf("reeve version: %s/%s\n"
            "Usage: reeve [-?hvVtTq] [-s signal] [-p prefix] [-c file] [-e file] [-g directives]\n"
+           "       reeve status [-js] [-p prefix] [-c file]\n"
            "\n"
            "  -?, -h         this help; \"-h directives\": every directive and its default\n"
            "  -v             version\n"
@@ -29,7 +30,10 @@ rv_options_help(void)
            "  -p prefix      where relative paths begin (%s)\n"
            "  -c file        configuration file (%s)\n"
            "  -e file        where to log until the configuration is read (stderr)\n"
-           "  -g directives  override the file: \"daemon = off; http.listen = 9000\"\n",
+           "  -g directives  override the file: \"daemon = off; http.listen = 9000\"\n"
+           "\n"
+           "  status         what the running daemon does and has done\n"
+           "  status -j      the same as JSON; -s: as nginx's stub_status\n",
         RV_NAME, RV_VERSION, RV_PREFIX, RV_CONF_PATH);
 }
 
@@ -82,9 +86,14 @@ set_signal(rv_options_t *o, const char *word)
     return RV_ERROR;
 }
 
+/* Behind the word status two letters have another meaning. */
 static int
 set_option(rv_options_t *o, int letter, char *value)
 {
+    if (o->status && (letter == 'j' || letter == 's')) {
+        o->form = letter == 'j' ? RV_VIEWER_JSON : RV_VIEWER_STUB;
+        return RV_OK;
+    }
     switch (letter) {
     case 'h':
         o->help = 1;
@@ -124,19 +133,13 @@ set_option(rv_options_t *o, int letter, char *value)
     }
 }
 
-int
-rv_options_parse(rv_options_t *o, int argc, char **argv)
+/* Reads options up to the first word that is none. */
+static int
+read_options(rv_options_t *o, int argc, char **argv, const char *letters)
 {
-    static char help[] = "-h", version[] = "-v";
     int letter;
 
-    *o = (rv_options_t){ 0 };
-    opterr = 0;
-    if (argc == 2 && strcmp(argv[1], "--help") == 0)
-        argv[1] = help;
-    if (argc == 2 && strcmp(argv[1], "--version") == 0)
-        argv[1] = version;
-    while ((letter = getopt(argc, argv, "+:hvVtTqs:p:c:e:g:")) != -1) {
+    while ((letter = getopt(argc, argv, letters)) != -1) {
         if (letter == ':') {
             rv_log(RV_LOG_EMERG, 0, "option \"-%c\" needs a value", optopt);
             return RV_ERROR;
@@ -150,7 +153,29 @@ rv_options_parse(rv_options_t *o, int argc, char **argv)
             return RV_ERROR;
         }
     }
+    return RV_OK;
+}
 
+int
+rv_options_parse(rv_options_t *o, int argc, char **argv)
+{
+    static char help[] = "-h", version[] = "-v";
+
+    *o = (rv_options_t){ 0 };
+    opterr = 0;
+    if (argc == 2 && strcmp(argv[1], "--help") == 0)
+        argv[1] = help;
+    if (argc == 2 && strcmp(argv[1], "--version") == 0)
+        argv[1] = version;
+    if (read_options(o, argc, argv, "+:hvVtTqs:p:c:e:g:") != RV_OK)
+        return RV_ERROR;
+
+    if (!o->help && o->signal == NULL && optind < argc && strcmp(argv[optind], "status") == 0) {
+        o->status = 1;
+        optind++;
+        if (read_options(o, argc, argv, "+:hjsp:c:g:") != RV_OK)
+            return RV_ERROR;
+    }
     if (o->help && optind < argc)
         o->topic = argv[optind++];
     if (optind < argc) {

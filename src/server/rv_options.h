@@ -6,6 +6,7 @@
 
 #include "rv_base.h"
 #include "rv_signal.h"
+#include "rv_viewer.h"
 
 typedef struct {
     int help;                  /* -? -h */
@@ -16,6 +17,8 @@ typedef struct {
     int dump;                  /* -T */
     int quiet;                 /* -q */
     const rv_signal_t *signal; /* -s */
+    int status;                /* the word status: look at a running daemon */
+    rv_viewer_form_t form;     /* -j, -s behind it */
     const char *prefix;        /* -p; ends in "/", absolute */
     const char *conf;          /* -c; absolute */
     const char *error_log;     /* -e */

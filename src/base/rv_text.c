@@ -1,0 +1,92 @@
+/*
+ * rv_text: text that grows.
+ *
+ * Whoever writes a page looks once, at the end, whether memory was short.
+ */
+#include "rv_text.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { FIRST_ROOM = 4096 };
+
+/* Room for `length` more and a NUL, or NULL. */
+static char *
+reserve(rv_text_t *text, size_t length)
+{
+    size_t room = rv_max(text->room, (size_t) FIRST_ROOM);
+
+    if (text->failed)
+        return NULL;
+
+    while (room - text->length <= length)
+        room *= 2;
+    if (room != text->room) {
+        char *more = realloc(text->data, room);
+
+        if (more == NULL) {
+            text->failed = 1;
+            return NULL;
+        }
+        text->data = more;
+        text->room = room;
+    }
+    return text->data + text->length;
+}
+
+void
+rv_text_add(rv_text_t *text, const char *fmt, ...)
+{
+    va_list args, again;
+
+    va_start(args, fmt);
+    va_copy(again, args);
+    size_t left = text->room - text->length;
+    int n = vsnprintf(left == 0 ? NULL : text->data + text->length, left, fmt, args);
+    va_end(args);
+
+    if (n > 0 && (size_t) n >= left) {
+        char *to = reserve(text, (size_t) n);
+
+        if (to != NULL)
+            vsnprintf(to, (size_t) n + 1, fmt, again);
+    }
+    va_end(again);
+    if (n > 0 && !text->failed)
+        text->length += (size_t) n;
+}
+
+void
+rv_text_add_seconds(rv_text_t *text, uint64_t usec)
+{
+    rv_text_add(text, "%llu.%06llu", (unsigned long long) (usec / 1000000),
+        (unsigned long long) (usec % 1000000));
+}
+
+void
+rv_text_add_quoted(rv_text_t *text, const char *string)
+{
+    rv_text_add(text, "\"");
+    for (; *string != '\0'; string++) {
+        unsigned char c = (unsigned char) *string;
+
+        if (c == '"' || c == '\\')
+            rv_text_add(text, "\\%c", c);
+        else if (c == '\n')
+            rv_text_add(text, "\\n");
+        else if (c < ' ')
+            rv_text_add(text, "\\u%04x", c);
+        else
+            rv_text_add(text, "%c", c);
+    }
+    rv_text_add(text, "\"");
+}
+
+void
+rv_text_free(rv_text_t *text)
+{
+    free(text->data);
+    *text = (rv_text_t){ 0 };
+}
