@@ -15,6 +15,7 @@
 #include "rv_counts.h"
 #include "rv_daemon.h"
 #include "rv_fd.h"
+#include "rv_generations.h"
 #include "rv_log_output.h"
 #include "rv_pidfile.h"
 #include "rv_signal.h"
@@ -41,10 +42,8 @@ typedef struct {
     rv_loop_watch_t *signals;
     int notify;
 
-    rv_cycle_t *current;  /* in force; NULL: none yet */
-    rv_cycle_t *pending;  /* being built; NULL: none */
-    rv_cycle_t *draining; /* older ones, the youngest first */
-    unsigned generation;  /* of the youngest so far */
+    rv_generations_t all;
+    unsigned generation; /* of the youngest so far */
 
     int64_t started; /* seconds since 1970 */
     int64_t ticked;  /* ms: the last look */
@@ -61,27 +60,12 @@ typedef struct {
     int status;
 } master_t;
 
-static rv_cycle_t *
-cycle_of(const master_t *m, unsigned generation)
-{
-    if (m->current != NULL && m->current->generation == generation)
-        return m->current;
-    if (m->pending != NULL && m->pending->generation == generation)
-        return m->pending;
-
-    rv_cycle_t *cycle = m->draining;
-    while (cycle != NULL && cycle->generation != generation)
-        cycle = cycle->next;
-    return cycle;
-}
-
 /* --- a child gives up what is the master's ------------------------------------------- */
 
 static void
 forget(void *data, const rv_cycle_t *keep)
 {
     master_t *m = data;
-    rv_cycle_t *next;
 
     (void) rv_loop_reinit(m->workers.loop);
     for (rv_process_t *p = rv_process_each(NULL); p != NULL; p = rv_process_each(p))
@@ -93,14 +77,7 @@ forget(void *data, const rv_cycle_t *keep)
     rv_fd_close(&m->notify);
     rv_fd_close(&m->pidfile);
     rv_fd_close(&m->pending_pidfile);
-    for (rv_cycle_t *cycle = m->draining; cycle != NULL; cycle = next) {
-        next = cycle->next;
-        rv_cycle_free(cycle, 0);
-    }
-    if (m->current != keep)
-        rv_cycle_free(m->current, 0);
-    if (m->pending != keep)
-        rv_cycle_free(m->pending, 0);
+    rv_generations_free(&m->all, keep, 0);
 }
 
 /* --- building, commit, abort --------------------------------------------------------------- */
@@ -117,20 +94,20 @@ static void RV_PRINTF(2, 3) fail_pending(master_t *m, const char *fmt, ...)
     vsnprintf(m->reason, sizeof(m->reason), fmt, args);
     va_end(args);
     m->aborting = 1;
-    rv_workers_stop(m->pending, RV_MESH_TERMINATE, rv_loop_now() + TERMINATE_MSEC);
+    rv_workers_stop(m->all.pending, RV_MESH_TERMINATE, rv_loop_now() + TERMINATE_MSEC);
 }
 
 static void
 report_failure(master_t *m)
 {
-    if (m->current == NULL) {
+    if (m->all.current == NULL) {
         rv_log(RV_LOG_EMERG, 0, "start failed: %s", m->reason);
         return;
     }
-    rv_log(RV_LOG_ERROR, 0, "reload failed, generation %u goes on: %s", m->current->generation,
+    rv_log(RV_LOG_ERROR, 0, "reload failed, generation %u goes on: %s", m->all.current->generation,
         m->reason);
-    rv_stats_set_reload(m->current->stats, 1, m->reason);
-    rv_counts_reload(m->current->stats, 1);
+    rv_stats_set_reload(m->all.current->stats, 1, m->reason);
+    rv_counts_reload(m->all.current->stats, 1);
 }
 
 static void
@@ -138,7 +115,7 @@ begin(master_t *m, rv_cycle_t *cycle)
 {
     int64_t now = rv_loop_now();
 
-    m->pending = cycle;
+    m->all.pending = cycle;
     m->pending_until = now + (int64_t) cycle->core->worker_startup_timeout;
     rv_workers_fill(&m->workers, cycle, now);
 }
@@ -150,7 +127,7 @@ begin_reload(master_t *m)
 
     rv_log(RV_LOG_NOTICE, 0, "reload of \"%s\" begins", options->conf);
     rv_cycle_t *cycle =
-        rv_build_next(options, m->generation + 1, m->current, &m->pending_pidfile, m->reason);
+        rv_build_next(options, m->generation + 1, m->all.current, &m->pending_pidfile, m->reason);
     if (cycle == NULL) {
         report_failure(m);
         return;
@@ -162,7 +139,7 @@ begin_reload(master_t *m)
 static void
 commit(master_t *m)
 {
-    rv_cycle_t *cycle = m->pending, *old = m->current;
+    rv_cycle_t *cycle = m->all.pending, *old = m->all.current;
     int64_t now = rv_loop_now();
 
     rv_stats_set_master(cycle->stats, getpid(), m->started, cycle->generation);
@@ -170,8 +147,8 @@ commit(master_t *m)
         && rv_counts_enter(cycle->stats, cycle->generation) != RV_OK)
         rv_log(RV_LOG_ALERT, errno, "entering the master into the statistics failed");
     rv_cycle_commit(cycle, old);
-    m->pending = NULL;
-    m->current = cycle;
+    m->all.pending = NULL;
+    m->all.current = cycle;
     rv_workers_start(&m->workers, cycle);
 
     if (old == NULL) {
@@ -189,8 +166,8 @@ commit(master_t *m)
     }
     rv_workers_stop(
         old, RV_MESH_QUIT, now + (int64_t) old->core->worker_shutdown_timeout + QUIT_GRACE_MSEC);
-    old->next = m->draining;
-    m->draining = old;
+    old->next = m->all.draining;
+    m->all.draining = old;
     rv_stats_set_reload(cycle->stats, 0, "");
     rv_counts_reload(cycle->stats, 0);
     rv_log(RV_LOG_NOTICE, 0, "reload done, generation %u, %u workers are ready", cycle->generation,
@@ -203,14 +180,14 @@ settle(master_t *m)
 {
     char reason[RV_CYCLE_REASON];
 
-    if (m->pending == NULL)
+    if (m->all.pending == NULL)
         return;
 
-    int ready = rv_workers_ready(m->pending) == m->pending->core->worker_processes;
+    int ready = rv_workers_ready(m->all.pending) == m->all.pending->core->worker_processes;
     if (!m->aborting && ready) {
-        if (rv_workers_unknown_until(m->pending) > rv_loop_now())
+        if (rv_workers_unknown_until(m->all.pending) > rv_loop_now())
             return;
-        if (rv_cycle_listen_all(m->pending, reason) == RV_OK) {
+        if (rv_cycle_listen_all(m->all.pending, reason) == RV_OK) {
             commit(m);
             return;
         }
@@ -218,69 +195,23 @@ settle(master_t *m)
     }
     if (!m->aborting && rv_loop_now() >= m->pending_until)
         fail_pending(m, "%u of %llu workers were not ready within worker_startup_timeout",
-            (unsigned) m->pending->core->worker_processes - rv_workers_ready(m->pending),
-            (unsigned long long) m->pending->core->worker_processes);
+            (unsigned) m->all.pending->core->worker_processes - rv_workers_ready(m->all.pending),
+            (unsigned long long) m->all.pending->core->worker_processes);
 
-    if (!m->aborting || m->pending->living > 0)
+    if (!m->aborting || m->all.pending->living > 0)
         return;
 
-    if (m->stopping == 0 || m->current == NULL)
+    if (m->stopping == 0 || m->all.current == NULL)
         report_failure(m);
-    rv_pidfile_remove(m->pending->core->pid, &m->pending_pidfile);
-    if (m->current == NULL && m->stopping == 0) {
+    rv_pidfile_remove(m->all.pending->core->pid, &m->pending_pidfile);
+    if (m->all.current == NULL && m->stopping == 0) {
         m->status = 1;
         m->stopping = RV_SIGNAL_TERMINATE;
     }
     m->aborting = 0;
-    if (m->current != NULL) {
-        rv_cycle_free(m->pending, 1);
-        m->pending = NULL;
-    }
-}
-
-/* Takes the counters of a generation that is gone over into those of its
- * successor, unless they are in use by another one. */
-static void
-retire_stats(master_t *m, const rv_stats_t *old)
-{
-    rv_cycle_t *younger[] = { m->draining, m->pending, m->current };
-
-    for (size_t i = 0; i < rv_countof(younger); i++) {
-        for (const rv_cycle_t *c = younger[i]; c != NULL; c = c->next) {
-            if (c->stats == old)
-                return;
-        }
-    }
-    for (size_t i = 0; i < rv_countof(younger); i++) {
-        for (const rv_cycle_t *c = younger[i]; c != NULL; c = c->next) {
-            int retired = rv_stats_retire(c->stats, old);
-
-            if (retired == RV_OK)
-                rv_zone_hold(rv_cycle_find_zone(c, "stats"), NULL);
-            else if (retired == RV_ERROR)
-                rv_log(RV_LOG_ALERT, errno, "taking over counters failed");
-        }
-    }
-}
-
-/* Draining generations none of whose workers lives, the oldest first. */
-static void
-retire(master_t *m)
-{
-    while (m->draining != NULL) {
-        rv_cycle_t **last = &m->draining;
-
-        while ((*last)->next != NULL)
-            last = &(*last)->next;
-
-        rv_cycle_t *cycle = *last;
-        if (cycle->living > 0)
-            return;
-
-        *last = NULL;
-        retire_stats(m, cycle->stats);
-        rv_log(RV_LOG_NOTICE, 0, "generation %u is gone", cycle->generation);
-        rv_cycle_free(cycle, 1);
+    if (m->all.current != NULL) {
+        rv_cycle_free(m->all.pending, 1);
+        m->all.pending = NULL;
     }
 }
 
@@ -292,18 +223,6 @@ on_signal(int fd, short what, void *data)
     (void) fd;
     (void) what;
     (void) data;
-}
-
-/* A process that died may have held the lock of any zone, of any generation. */
-static void
-look_after_zones(const master_t *m)
-{
-    const rv_cycle_t *lists[] = { m->draining, m->pending, m->current };
-
-    for (size_t i = 0; i < rv_countof(lists); i++) {
-        for (const rv_cycle_t *c = lists[i]; c != NULL; c = c->next)
-            rv_cycle_look_after_zones(c);
-    }
 }
 
 static void
@@ -319,42 +238,30 @@ reap(master_t *m)
         if (p == NULL)
             continue;
 
-        rv_cycle_t *cycle = cycle_of(m, p->generation);
+        rv_cycle_t *cycle = rv_generations_find(&m->all, p->generation);
         int expected = p->state == RV_PROCESS_DRAINING && WIFEXITED(status);
         rv_log(expected ? RV_LOG_NOTICE : RV_LOG_ERROR, 0, "worker %u (pid %ld) %s", p->worker,
             (long) pid, rv_workers_describe(status, text));
-        if (cycle == m->pending)
+        if (cycle == m->all.pending)
             fail_pending(m, "worker %u %s before it was ready", p->worker, text);
         if (p->state != RV_PROCESS_DRAINING)
             rv_counts_death(cycle->stats, status);
         rv_workers_bury(p, cycle, rv_loop_now());
         rv_counts_recoveries(cycle->stats, rv_stats_recoveries(cycle->stats));
-        look_after_zones(m);
+        rv_generations_look_after_zones(&m->all);
     }
 }
 
-/* What nobody tells the master: that it lives, and that files were cut off. */
+/* What nobody tells the master; and that it lives. */
 static void
 tick(master_t *m)
 {
-    const rv_cycle_t *lists[] = { m->draining, m->pending, m->current };
-    int mended = 0;
-
     m->ticked = rv_loop_now();
-    if (m->current == NULL)
+    if (m->all.current == NULL)
         return;
 
-    for (size_t i = 0; i < rv_countof(lists); i++) {
-        for (const rv_cycle_t *c = lists[i]; c != NULL; c = c->next)
-            mended |= rv_cycle_mend_zones(c);
-    }
-    for (size_t i = 0; mended && i < rv_countof(lists); i++) {
-        for (const rv_cycle_t *c = lists[i]; c != NULL; c = c->next)
-            rv_workers_enter_rows(c);
-    }
-    if (mended)
-        rv_counts_enter_again(m->current->stats);
-    rv_stats_heartbeat(m->current->stats, (uint64_t) m->ticked);
+    rv_generations_mend_zones(&m->all);
+    rv_stats_heartbeat(m->all.current->stats, (uint64_t) m->ticked);
 }
 
 static void
@@ -381,12 +288,14 @@ stop(master_t *m, unsigned how)
 
     m->stopping = how;
     rv_log(RV_LOG_NOTICE, 0, quit ? "told to quit" : "told to stop");
-    if (m->pending != NULL)
+    if (m->all.pending != NULL)
         fail_pending(m, "told to stop");
 
-    for (rv_cycle_t *c = m->current; c != NULL; c = c == m->current ? m->draining : c->next) {
+    for (rv_cycle_t *c = NULL; (c = rv_generations_each(&m->all, c)) != NULL;) {
         int64_t limit = (int64_t) c->core->worker_shutdown_timeout + QUIT_GRACE_MSEC;
 
+        if (c == m->all.pending) /* told already */
+            continue;
         rv_workers_stop(
             c, quit ? RV_MESH_QUIT : RV_MESH_TERMINATE, now + (quit ? limit : TERMINATE_MSEC));
         rv_cycle_close_listeners(c, 1);
@@ -412,7 +321,7 @@ act(master_t *m)
 
     settle(m);
     m->reload |= (came & RV_SIGNAL_RELOAD) != 0;
-    if (m->reload && m->stopping == 0 && m->pending == NULL) { /* else after that one */
+    if (m->reload && m->stopping == 0 && m->all.pending == NULL) { /* else after that one */
         m->reload = 0;
         begin_reload(m);
     }
@@ -420,18 +329,18 @@ act(master_t *m)
         reopen();
 
     if (m->stopping == 0) {
-        if (m->current != NULL)
-            rv_workers_fill(&m->workers, m->current, rv_loop_now());
-        if (m->pending != NULL && !m->aborting)
-            rv_workers_fill(&m->workers, m->pending, rv_loop_now());
-        if (m->current != NULL && m->workers.unstarted)
-            rv_workers_start(&m->workers, m->current);
+        if (m->all.current != NULL)
+            rv_workers_fill(&m->workers, m->all.current, rv_loop_now());
+        if (m->all.pending != NULL && !m->aborting)
+            rv_workers_fill(&m->workers, m->all.pending, rv_loop_now());
+        if (m->all.current != NULL && m->workers.unstarted)
+            rv_workers_start(&m->workers, m->all.current);
     }
-    retire(m);
+    rv_generations_retire(&m->all);
     if (rv_loop_now() - m->ticked >= TICK_MSEC)
         tick(m);
-    if (m->current != NULL)
-        rv_counts_channels(m->current->stats);
+    if (m->all.current != NULL)
+        rv_counts_channels(m->all.current->stats);
 }
 
 static int64_t
@@ -446,17 +355,17 @@ next_wait(const master_t *m)
 {
     int64_t now = rv_loop_now();
     int64_t at = earlier(rv_workers_kill_overdue(now), m->ticked + TICK_MSEC);
-    int running = m->stopping == 0 && m->current != NULL;
-    int building = m->pending != NULL && !m->aborting;
+    int running = m->stopping == 0 && m->all.current != NULL;
+    int building = m->all.pending != NULL && !m->aborting;
 
     if (running)
-        at = earlier(at, rv_workers_due(m->current));
+        at = earlier(at, rv_workers_due(m->all.current));
     if (running && m->workers.unstarted)
-        at = earlier(at, rv_workers_unknown_until(m->current));
+        at = earlier(at, rv_workers_unknown_until(m->all.current));
     if (building)
-        at = earlier(earlier(at, m->pending_until), rv_workers_due(m->pending));
-    if (building && rv_workers_ready(m->pending) == m->pending->core->worker_processes)
-        at = earlier(at, rv_workers_unknown_until(m->pending));
+        at = earlier(earlier(at, m->pending_until), rv_workers_due(m->all.pending));
+    if (building && rv_workers_ready(m->all.pending) == m->all.pending->core->worker_processes)
+        at = earlier(at, rv_workers_unknown_until(m->all.pending));
 
     return at > now ? at - now : 0;
 }
@@ -488,19 +397,13 @@ is_over(const master_t *m)
 static void
 finish(master_t *m)
 {
-    if (m->current != NULL)
-        rv_pidfile_remove(m->current->core->pid, &m->pidfile);
-    else if (m->pending != NULL)
-        rv_pidfile_remove(m->pending->core->pid, &m->pidfile);
+    if (m->all.current != NULL)
+        rv_pidfile_remove(m->all.current->core->pid, &m->pidfile);
+    else if (m->all.pending != NULL)
+        rv_pidfile_remove(m->all.pending->core->pid, &m->pidfile);
 
     rv_log(RV_LOG_NOTICE, 0, "exit");
-    while (m->draining != NULL) {
-        rv_cycle_t *cycle = m->draining;
-        m->draining = cycle->next;
-        rv_cycle_free(cycle, 1);
-    }
-    rv_cycle_free(m->pending, 1);
-    rv_cycle_free(m->current, 1);
+    rv_generations_free(&m->all, NULL, 1);
     rv_fd_close(&m->notify);
     rv_fd_close(&m->workers.liveness[0]);
     rv_fd_close(&m->workers.liveness[1]);
@@ -523,7 +426,7 @@ rv_master_run(const rv_master_options_t *options, rv_cycle_t *first)
         .generation = first->generation,
         .workers = { .liveness = { -1, -1 } } };
 
-    m.pending = first;
+    m.all.pending = first;
     rv_daemon_title(options->title);
     if (rv_build_pidfile(first->core->pid, &m.pidfile, m.reason) != RV_OK) {
         rv_log(RV_LOG_EMERG, 0, "%s", m.reason);
