@@ -122,13 +122,26 @@ size_of(int fd, size_t *size)
     return *size > 0 ? RV_OK : failed_with(ENODATA);
 }
 
+/* Of a memfd of huge pages these are its blocks. */
+static int
+is_huge(int fd, int *huge)
+{
+    struct stat st;
+
+    if (fstat(fd, &st) == -1)
+        return RV_ERROR;
+
+    *huge = (size_t) st.st_blksize == HUGE_PAGE;
+    return RV_OK;
+}
+
 int
 rv_shm_attach(rv_shm_t *shm, const rv_shm_type_t *type, int fd, const char *name, const char *path)
 {
     *shm = (rv_shm_t){ .type = type, .fd = fd };
 
-    if (size_of(fd, &shm->size) == RV_OK && copy_names(shm, name, path) == RV_OK
-        && rv_shm_type_map(shm) == RV_OK)
+    if (size_of(fd, &shm->size) == RV_OK && is_huge(fd, &shm->huge) == RV_OK
+        && copy_names(shm, name, path) == RV_OK && rv_shm_type_map(shm) == RV_OK)
         return RV_OK;
 
     rv_shm_detach(shm);

@@ -87,11 +87,12 @@ static void
 on_bus(int number, siginfo_t *info, void *context)
 {
     int saved = errno;
-    mapping_t *m = find(info->si_addr);
+    mapping_t *m = info->si_code == BUS_ADRERR ? find(info->si_addr) : NULL;
 
     (void) context;
-    if (m == NULL) {
-        (void) signal(number, SIG_DFL); /* not ours: it dies where it stands */
+    if (m == NULL) { /* not ours, or sent by somebody: it kills, once this has returned */
+        (void) signal(number, SIG_DFL);
+        raise(number);
     } else if (lengthen(m->fd, m->size) != RV_OK) {
         (void) mmap(m->addr, m->size, PROT_READ | PROT_WRITE,
             MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);

@@ -27,19 +27,20 @@ load(const _Atomic uint64_t *cell)
     return atomic_load_explicit(cell, memory_order_relaxed);
 }
 
-/* The first cells are no histogram's: a sum in any case. */
+/* All are sums but the largest of each histogram: what is not greater is taken off again. */
 static void
 add(const rv_stats_t *st, uint64_t *values, const uint64_t *more, unsigned cells)
 {
-    unsigned plain = rv_min(cells, st->at.plain);
-
-    for (unsigned i = 0; i < plain; i++)
+    for (unsigned i = 0; i < cells; i++)
         values[i] += more[i];
-    for (unsigned i = plain; i < cells; i++) {
-        if (st->how[i] == RV_STATS_LAYOUT_MAX)
-            values[i] = rv_max(values[i], more[i]);
-        else
-            values[i] += more[i];
+
+    for (unsigned i = st->at.plain; i < cells; i++) {
+        const unsigned char *max = memchr(st->how + i, RV_STATS_LAYOUT_MAX, cells - i);
+
+        if (max == NULL)
+            break;
+        i = (unsigned) (max - st->how);
+        values[i] = rv_max(values[i] - more[i], more[i]);
     }
 }
 

@@ -49,9 +49,12 @@ rv_zone_layout_write(rv_zone_t *zone)
 {
     rv_zone_header_t *h = rv_zone_layout_header(zone);
 
-    /* what others have allocated, where the header is still there */
-    if (h->used > zone->used && h->used < zone->shm.size)
-        zone->used = h->used;
+    /* what others have done, where the header is still there */
+    if (h->magic == RV_ZONE_LAYOUT_MAGIC) {
+        zone->used = rv_max(zone->used, rv_min(h->used, zone->shm.size));
+        zone->generation = rv_max(zone->generation, atomic_load(&h->generation));
+        zone->recoveries = rv_max(zone->recoveries, atomic_load(&h->recoveries));
+    }
     h->version = RV_ZONE_LAYOUT_VERSION;
     h->size = zone->shm.size;
     h->used = zone->used;

@@ -12,6 +12,7 @@
 #include "rv_zone_layout.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -19,9 +20,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
-enum { ATTEMPTS = 16 };
+enum { ATTEMPTS = 16, NAME_ROOM = 128 };
+
+#define NAME_FORMAT RV_NAME ".%s.%s.%d" /* instance, zone, number */
 
 #define BESIDE ".new" /* of a path: where its new file is made */
 
@@ -98,7 +102,8 @@ check_content(const rv_zone_t *zone, char *error)
     const char *where = zone->shm.path == NULL ? zone->shm.type->name : zone->shm.path;
     const char *what = NULL;
 
-    if (zone->shm.size < rv_zone_layout_overhead() || h->magic != RV_ZONE_LAYOUT_MAGIC)
+    /* a page is mapped in any case, with zeros behind the end of a shorter file */
+    if (h->magic != RV_ZONE_LAYOUT_MAGIC)
         what = "is not a zone";
     else if (h->version != RV_ZONE_LAYOUT_VERSION)
         what = "is a zone of another layout version";
@@ -177,15 +182,18 @@ static void
 remove_stale_file(const rv_shm_type_t *type, const char *path)
 {
     rv_zone_header_t h;
+    struct stat st;
     int fd = rv_shm_open(type, path);
 
     if (fd == -1)
         return;
 
     int unused = flock(fd, LOCK_EX | LOCK_NB) == 0;
-    int ours = lseek(fd, 0, SEEK_END) == 0
-        || (pread(fd, &h, sizeof(h), 0) == (ssize_t) sizeof(h)
-            && (h.magic == RV_ZONE_LAYOUT_MAGIC || h.magic == 0));
+    int ours = fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
+    ours = ours
+        && (st.st_size == 0
+            || (pread(fd, &h, sizeof(h), 0) == (ssize_t) sizeof(h)
+                && (h.magic == RV_ZONE_LAYOUT_MAGIC || h.magic == 0)));
     if (unused && ours)
         rv_shm_remove(type, path);
     close(fd);
@@ -215,10 +223,10 @@ map_file(rv_zone_t *zone, const rv_zone_spec_t *spec, const rv_shm_type_t *type)
 static int
 map_name(rv_zone_t *zone, const rv_zone_spec_t *spec, const rv_shm_type_t *type)
 {
-    char name[128];
+    char name[NAME_ROOM];
 
     for (int i = 0; i < ATTEMPTS; i++) {
-        snprintf(name, sizeof(name), RV_NAME ".%s.%s.%d", spec->instance, spec->name, i);
+        snprintf(name, sizeof(name), NAME_FORMAT, spec->instance, spec->name, i);
         if (rv_shm_create(&zone->shm, type, name, NULL, spec->size, spec->huge) == RV_OK)
             return RV_OK;
         if (errno != EEXIST)
@@ -281,9 +289,12 @@ take_over(rv_zone_t *zone, char *error)
 
     if (result == RV_ERROR)
         return fail(error, "zone \"%s\": its content is not understood", zone->name);
-    if (zone->alone && atomic_exchange(&h->holder, 0) != 0 && result == RV_OK
-        && rv_zone_layout_repair(zone, calls->repair) != RV_OK)
-        return fail(error, "zone \"%s\": repairing it failed", zone->name);
+    if (zone->alone && atomic_exchange(&h->holder, 0) != 0) {
+        if (rv_zone_layout_repair(zone, calls->repair) != RV_OK)
+            return fail(error, "zone \"%s\": repairing it failed", zone->name);
+        if (zone->outcome == RV_ZONE_REBUILT)
+            (void) fail(error, "zone \"%s\" was beyond repair and is made anew", zone->name);
+    }
 
     zone->fits = result == RV_OK;
     return RV_OK;
@@ -296,7 +307,8 @@ check_whole(const rv_zone_t *zone, char *warning)
     const rv_zone_header_t *h = rv_zone_layout_header(zone);
     const char *what = NULL;
 
-    if (h->size != zone->shm.size || !rv_zone_layout_is_whole(zone))
+    if (h->size != zone->shm.size || zone->shm.size % sizeof(uint64_t) != 0
+        || zone->shm.size < rv_zone_layout_overhead() || !rv_zone_layout_is_whole(zone))
         what = "was cut off";
     else if (atomic_load(&h->dirty))
         what = "is unfinished";
@@ -307,30 +319,48 @@ check_whole(const rv_zone_t *zone, char *warning)
     return RV_DONE;
 }
 
+/* The file at the path, locked: -1 and *result where there is nothing to be mapped. */
+static int
+open_file(const rv_zone_spec_t *spec, const rv_shm_type_t *type, int *result, char *error)
+{
+    int fd = rv_shm_open(type, spec->path);
+    struct stat st;
+
+    *result = RV_DONE;
+    if (fd == -1 && errno == ENOENT)
+        return -1;
+
+    *result = RV_ERROR;
+    if (fd == -1 || fstat(fd, &st) == -1)
+        fail(error, "zone \"%s\": opening \"%s\" failed (%d: %s)", spec->name, spec->path, errno,
+            strerror(errno));
+    else if (!S_ISREG(st.st_mode))
+        fail(error, "zone \"%s\": \"%s\" is not a file", spec->name, spec->path);
+    else if (flock(fd, LOCK_EX | LOCK_NB) == -1)
+        fail(error, "zone \"%s\": \"%s\" is in use", spec->name, spec->path);
+    else if (st.st_size == 0)
+        *result = RV_DONE;
+    else
+        return fd;
+
+    if (fd != -1)
+        close(fd);
+    return -1;
+}
+
 /* The file at the path, which a daemon that is gone has left there. RV_DONE:
  * there is none, or it is to be replaced. */
 static int
 find_file(const rv_zone_spec_t *spec, const rv_shm_type_t *type, rv_zone_t **zone, char *error)
 {
     size_t page = (size_t) sysconf(_SC_PAGESIZE);
-    int fd = rv_shm_open(type, spec->path);
-    rv_zone_t *found = NULL;
+    int result, fd = open_file(spec, type, &result, error);
+    rv_zone_t *found;
 
-    if (fd == -1 && errno == ENOENT)
-        return RV_DONE;
     if (fd == -1)
-        return fail(error, "zone \"%s\": opening \"%s\" failed (%d: %s)", spec->name, spec->path,
-            errno, strerror(errno));
-    if (flock(fd, LOCK_EX | LOCK_NB) == -1) {
-        close(fd);
-        return fail(error, "zone \"%s\": \"%s\" is in use", spec->name, spec->path);
-    }
-    if (lseek(fd, 0, SEEK_END) == 0) {
-        close(fd);
-        return RV_DONE;
-    }
+        return result;
 
-    int result = RV_ERROR;
+    result = RV_ERROR;
     found = new_zone(spec);
     if (found == NULL || rv_shm_attach(&found->shm, type, fd, spec->name, spec->path) != RV_OK) {
         fail(error, "zone \"%s\": mapping \"%s\" failed (%d: %s)", spec->name, spec->path, errno,
@@ -353,18 +383,40 @@ find_file(const rv_zone_spec_t *spec, const rv_shm_type_t *type, rv_zone_t **zon
     return result;
 }
 
+/* The name in the system of what fd refers to, "" where it has none any more. */
+static void
+find_name(const rv_zone_spec_t *spec, const rv_shm_type_t *type, int fd, char name[NAME_ROOM])
+{
+    struct stat ours, st;
+
+    for (int i = 0; i < ATTEMPTS && type->open != NULL && fstat(fd, &ours) == 0; i++) {
+        snprintf(name, NAME_ROOM, NAME_FORMAT, spec->instance, spec->name, i);
+        int other = type->open(name, O_RDONLY);
+        int same = other != -1 && fstat(other, &st) == 0 && st.st_dev == ours.st_dev
+            && st.st_ino == ours.st_ino;
+
+        if (other != -1)
+            close(other);
+        if (same)
+            return;
+    }
+    snprintf(name, NAME_ROOM, RV_NAME ".nameless"); /* nobody's */
+}
+
 int
 rv_zone_inherit(const rv_zone_spec_t *spec, int fd, rv_zone_t **zone, char error[RV_ZONE_ERROR])
 {
     const rv_shm_type_t *type = rv_shm_type(spec->type);
     rv_zone_t *found = type == NULL ? NULL : new_zone(spec);
+    char name[NAME_ROOM];
 
     error[0] = '\0';
     if (found == NULL) {
         close(fd);
         return fail(error, "zone \"%s\": type \"%s\" is not in this build", spec->name, spec->type);
     }
-    if (rv_shm_attach(&found->shm, type, fd, spec->name, spec->path) != RV_OK) {
+    find_name(spec, type, fd, name);
+    if (rv_shm_attach(&found->shm, type, fd, name, spec->path) != RV_OK) {
         fail(error, "zone \"%s\": mapping what was inherited failed (%d: %s)", spec->name, errno,
             strerror(errno));
     } else if (check_content(found, error) == RV_OK && take_over(found, error) == RV_OK) {
