@@ -235,10 +235,10 @@ reap(master_t *m)
     while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
         rv_process_t *p = rv_process_find(pid);
 
-        if (p == NULL)
+        rv_cycle_t *cycle = p == NULL ? NULL : rv_generations_find(&m->all, p->generation);
+        if (cycle == NULL)
             continue;
 
-        rv_cycle_t *cycle = rv_generations_find(&m->all, p->generation);
         int expected = p->state == RV_PROCESS_DRAINING && WIFEXITED(status);
         rv_log(expected ? RV_LOG_NOTICE : RV_LOG_ERROR, 0, "worker %u (pid %ld) %s", p->worker,
             (long) pid, rv_workers_describe(status, text));

@@ -32,7 +32,7 @@ static void
 add_value(rv_text_t *text, const rv_stats_info_t *info, const uint64_t *values)
 {
     if (info->kind == RV_STATS_HISTOGRAM)
-        add_histogram(text, &values[info->cell]);
+        add_histogram(text, values + info->cell);
     else
         rv_text_add(text, "%" PRId64, (int64_t) values[info->cell]);
 }

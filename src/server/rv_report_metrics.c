@@ -111,7 +111,7 @@ is_shown(uint64_t bound)
 static void
 add_histogram(const page_t *page, const char *name, const rv_stats_info_t *info)
 {
-    const uint64_t *cells = &page->r->view.totals[info->cell];
+    const uint64_t *cells = page->r->view.totals + info->cell;
     uint64_t below = 0;
     char full[NAME + 16];
 

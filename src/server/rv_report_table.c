@@ -128,7 +128,7 @@ add_totals(const rv_report_t *r, rv_text_t *text)
     rv_text_add(text, "\ntotals\n");
     for (unsigned i = 0; i < rv_stats_count(r->stats); i++) {
         const rv_stats_info_t info = rv_stats_info(r->stats, i);
-        const uint64_t *cells = &r->view.totals[info.cell];
+        const uint64_t *cells = r->view.totals + info.cell;
 
         if (info.kind == 0)
             continue;

@@ -12,9 +12,9 @@
 #include "rv_report.h"
 #include "rv_shm.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <glob.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -91,26 +91,30 @@ static int
 map_descriptors(viewer_t *v, pid_t pid)
 {
     char path[PATH_MAX], link[PATH_MAX];
-    struct dirent *entry;
+    glob_t found;
 
     snprintf(path, sizeof(path), "/proc/%ld/fd", (long) pid);
-    DIR *folder = opendir(path);
-    if (folder == NULL)
+    if (access(path, R_OK | X_OK) == -1)
         return RV_ERROR;
 
-    while ((entry = readdir(folder)) != NULL) {
+    snprintf(path, sizeof(path), "/proc/%ld/fd/*", (long) pid);
+    if (glob(path, GLOB_NOSORT, NULL, &found) != 0) {
+        errno = EACCES;
+        return RV_ERROR;
+    }
+    for (size_t i = 0; i < found.gl_pathc; i++) {
+        const char *name = found.gl_pathv[i];
         struct stat st;
 
-        if (fstatat(dirfd(folder), entry->d_name, &st, 0) == -1 || !S_ISREG(st.st_mode))
+        if (stat(name, &st) == -1 || !S_ISREG(st.st_mode))
             continue;
-        ssize_t n = readlinkat(dirfd(folder), entry->d_name, link, sizeof(link) - 1);
+        ssize_t n = readlink(name, link, sizeof(link) - 1);
         if (n <= 0)
             continue;
         link[n] = '\0';
-        map_zone(v, openat(dirfd(folder), entry->d_name, O_RDONLY | O_CLOEXEC | O_NONBLOCK),
-            type_of(link));
+        map_zone(v, open(name, O_RDONLY | O_CLOEXEC | O_NONBLOCK), type_of(link));
     }
-    closedir(folder);
+    globfree(&found);
     return RV_OK;
 }
 

@@ -72,21 +72,20 @@ place_of(const rv_shm_t *shm)
 
 /* One try, with huge pages or without. */
 static int
-create(rv_shm_t *shm, const char *name, const char *path, size_t size, int huge)
+create(rv_shm_t *shm, const char *name, const char *path, size_t size)
 {
-    const rv_shm_type_t *type = shm->type;
-    size_t page = huge ? HUGE_PAGE : (size_t) sysconf(_SC_PAGESIZE);
+    size_t page = shm->huge ? HUGE_PAGE : (size_t) sysconf(_SC_PAGESIZE);
 
-    *shm = (rv_shm_t){ .type = type, .fd = -1, .huge = huge };
+    if (whole_pages(size, page, &shm->size) != RV_OK)
+        return RV_ERROR;
 
-    if (check_names(type, name, path) == RV_OK && whole_pages(size, page, &shm->size) == RV_OK
-        && copy_names(shm, name, path) == RV_OK && type->create(shm) == RV_OK)
+    if (copy_names(shm, name, path) == RV_OK && shm->type->create(shm) == RV_OK)
         return RV_OK;
 
-    if (shm->fd != -1 && type->remove != NULL) {
+    if (shm->fd != -1 && shm->type->remove != NULL) {
         int error = errno;
 
-        type->remove(place_of(shm));
+        shm->type->remove(place_of(shm));
         errno = error;
     }
 
@@ -98,12 +97,20 @@ int
 rv_shm_create(rv_shm_t *shm, const rv_shm_type_t *type, const char *name, const char *path,
     size_t size, int huge)
 {
-    *shm = (rv_shm_t){ .type = type, .fd = -1 };
+    rv_shm_t ordinary = { .type = type, .fd = -1 };
+    rv_shm_t of_huge_pages = { .type = type, .fd = -1, .huge = 1 };
 
-    if (huge && (type->flags & RV_SHM_HUGE) && create(shm, name, path, size, 1) == RV_OK)
+    *shm = ordinary;
+    if (check_names(type, name, path) != RV_OK)
+        return RV_ERROR;
+
+    if (huge && (type->flags & RV_SHM_HUGE) && create(&of_huge_pages, name, path, size) == RV_OK) {
+        *shm = of_huge_pages;
         return RV_OK;
-
-    return create(shm, name, path, size, 0);
+    }
+    int result = create(&ordinary, name, path, size);
+    *shm = ordinary;
+    return result;
 }
 
 /* The size of what can be mapped. */

@@ -83,6 +83,19 @@ lengthen(int fd, size_t size)
     return fstat(fd, &st) == 0 ? rv_shm_guard_reserve(fd, (size_t) st.st_size, size) : RV_ERROR;
 }
 
+/* Maps something else, a file or zeros, at the same address. */
+static int
+replace(mapping_t *m, int flags, int fd)
+{
+    char *addr = mmap(m->addr, m->size, PROT_READ | PROT_WRITE, flags | MAP_FIXED, fd, 0);
+
+    if (addr == MAP_FAILED)
+        return RV_ERROR;
+
+    m->addr = addr;
+    return RV_OK;
+}
+
 static void
 on_bus(int number, siginfo_t *info, void *context)
 {
@@ -94,9 +107,7 @@ on_bus(int number, siginfo_t *info, void *context)
         (void) signal(number, SIG_DFL);
         raise(number);
     } else if (lengthen(m->fd, m->size) != RV_OK) {
-        (void) mmap(m->addr, m->size, PROT_READ | PROT_WRITE,
-            MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
-        m->replaced = 1;
+        m->replaced = replace(m, MAP_PRIVATE | MAP_ANONYMOUS, -1) == RV_OK;
     }
     errno = saved;
 }
@@ -153,8 +164,7 @@ rv_shm_guard_heal(const void *addr)
         return RV_OK;
     if (fstat(m->fd, &st) == -1 || st.st_size < (off_t) m->size)
         return RV_ERROR;
-    if (mmap(m->addr, m->size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, m->fd, 0)
-        == MAP_FAILED)
+    if (replace(m, MAP_SHARED, m->fd) != RV_OK)
         return RV_ERROR;
 
     m->replaced = 0;

@@ -213,7 +213,8 @@ unsigned
 rv_stats_observe(
     const rv_stats_t *st, int cell, uint64_t usec, unsigned times, rv_stats_change_t *changes)
 {
-    if (st->own.row == NULL || cell < 0 || times == 0)
+    if (st->own.row == NULL || times == 0 || cell < 0
+        || (unsigned) cell + RV_STATS_HISTOGRAM_CELLS > st->own.cells)
         return 0;
 
     unsigned first = (unsigned) cell, n = 0;

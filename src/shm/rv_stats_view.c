@@ -239,17 +239,19 @@ compare(const void *a, const void *b)
 int
 rv_stats_view(const rv_stats_t *st, rv_stats_view_t *view)
 {
-    list_t l = { .view = view };
+    list_t l = { .view = view, .stride = 1 };
 
     *view = (rv_stats_view_t){ 0 };
-    for (const rv_stats_t *s = st; s != NULL; s = s->predecessor) {
-        l.stride = rv_max(l.stride, s->at.cells + 1);
-        l.room += s->at.rows;
-    }
+    const rv_stats_t *each = st;
+    do {
+        l.stride = rv_max(l.stride, each->at.cells + 1);
+        l.room += each->at.rows;
+        each = each->predecessor;
+    } while (each != NULL);
     /* most of it is never touched */
-    view->totals = calloc(l.stride, sizeof(uint64_t));
-    view->process = calloc(l.room, sizeof(*view->process));
-    view->values = calloc((size_t) l.room * l.stride, sizeof(uint64_t));
+    view->totals = calloc(l.stride + 1, sizeof(uint64_t));
+    view->process = calloc(l.room + 1, sizeof(*view->process));
+    view->values = calloc((size_t) l.room * l.stride + 1, sizeof(uint64_t));
     if (view->totals == NULL || view->process == NULL || view->values == NULL) {
         rv_stats_view_free(view);
         return RV_ERROR;

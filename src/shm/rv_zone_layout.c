@@ -45,13 +45,20 @@ rv_zone_layout_is_whole(const rv_zone_t *zone)
 }
 
 int
+rv_zone_layout_is_plausible(const rv_zone_header_t *h)
+{
+    return h->used >= rv_zone_layout_align(sizeof(*h)) && h->used <= h->size - ALIGN;
+}
+
+int
 rv_zone_layout_write(rv_zone_t *zone)
 {
     rv_zone_header_t *h = rv_zone_layout_header(zone);
 
     /* what others have done, where the header is still there */
     if (h->magic == RV_ZONE_LAYOUT_MAGIC) {
-        zone->used = rv_max(zone->used, rv_min(h->used, zone->shm.size));
+        if (rv_zone_layout_is_plausible(h))
+            zone->used = rv_max(zone->used, h->used);
         zone->generation = rv_max(zone->generation, atomic_load(&h->generation));
         zone->recoveries = rv_max(zone->recoveries, atomic_load(&h->recoveries));
     }

@@ -62,6 +62,9 @@ int rv_zone_layout_write(rv_zone_t *zone);
 /* 1: the end mark is there: nothing was cut off. */
 int rv_zone_layout_is_whole(const rv_zone_t *zone);
 
+/* 1: what is given out lies between header and end mark. */
+int rv_zone_layout_is_plausible(const rv_zone_header_t *h);
+
 /* Calls init, the content marked as unfinished meanwhile. */
 int rv_zone_layout_init(rv_zone_t *zone, rv_zone_t *old);
 

@@ -282,6 +282,9 @@ take_over(rv_zone_t *zone, char *error)
     rv_zone_header_t *h = rv_zone_layout_header(zone);
     const rv_zone_calls_t *calls = zone->spec.calls;
 
+    if (h->size != zone->shm.size || !rv_zone_layout_is_plausible(h))
+        return fail(error, "zone \"%s\": its size is not what its header says", zone->name);
+
     zone->used = h->used;
     zone->generation = atomic_load(&h->generation);
     zone->recoveries = atomic_load(&h->recoveries);
@@ -310,7 +313,7 @@ check_whole(const rv_zone_t *zone, char *warning)
     if (h->size != zone->shm.size || zone->shm.size % sizeof(uint64_t) != 0
         || zone->shm.size < rv_zone_layout_overhead() || !rv_zone_layout_is_whole(zone))
         what = "was cut off";
-    else if (atomic_load(&h->dirty))
+    else if (atomic_load(&h->dirty) || !rv_zone_layout_is_plausible(h))
         what = "is unfinished";
     if (what == NULL)
         return RV_OK;
@@ -389,7 +392,7 @@ find_name(const rv_zone_spec_t *spec, const rv_shm_type_t *type, int fd, char na
 {
     struct stat ours, st;
 
-    for (int i = 0; i < ATTEMPTS && type->open != NULL && fstat(fd, &ours) == 0; i++) {
+    for (int i = 0; i < ATTEMPTS && (type->flags & RV_SHM_NAMED) && fstat(fd, &ours) == 0; i++) {
         snprintf(name, NAME_ROOM, NAME_FORMAT, spec->instance, spec->name, i);
         int other = type->open(name, O_RDONLY);
         int same = other != -1 && fstat(other, &st) == 0 && st.st_dev == ours.st_dev
