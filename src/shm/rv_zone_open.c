@@ -292,6 +292,8 @@ take_over(rv_zone_t *zone, char *error)
 
     if (result == RV_ERROR)
         return fail(error, "zone \"%s\": its content is not understood", zone->name);
+    if (zone->alone && rv_lock_init(&h->lock) != RV_OK)
+        return fail(error, "zone \"%s\": making its lock failed", zone->name);
     if (zone->alone && atomic_exchange(&h->holder, 0) != 0) {
         if (rv_zone_layout_repair(zone, calls->repair) != RV_OK)
             return fail(error, "zone \"%s\": repairing it failed", zone->name);
@@ -374,8 +376,6 @@ find_file(const rv_zone_spec_t *spec, const rv_shm_type_t *type, rv_zone_t **zon
         if (found->shm.size < spec->size || found->shm.size - spec->size >= page)
             found->spec.size = found->shm.size;
         result = check_whole(found, error);
-        if (result == RV_OK)
-            result = rv_lock_init(&rv_zone_layout_header(found)->lock);
         if (result == RV_OK)
             result = take_over(found, error);
     }
