@@ -205,26 +205,15 @@ print(const viewer_t *v, const rv_stats_t *stats, rv_viewer_form_t form)
 
 /* Why there is nothing to be seen. */
 static void
-explain(const rv_cycle_t *cycle, pid_t pid, int error)
+explain(pid_t pid, int error)
 {
-    const char *word = "auto";
-
-    for (const rv_cycle_zone_t *z = cycle->zones; z != NULL; z = z->next) {
-        if (strcmp(z->spec.name, "stats") == 0)
-            word = z->spec.type;
-    }
-    const rv_shm_type_t *type = rv_shm_type(word);
-
-    if (type != NULL && !(type->flags & RV_SHM_OUTSIDE))
-        rv_log(RV_LOG_EMERG, 0,
-            "zone \"stats\" of process %ld is of type \"%s\", which cannot be mapped from outside; "
-            "\"type = memfd\" (or posix, or file) in [zone stats] and a reload change that",
-            (long) pid, type->name);
-    else if (error != 0)
+    if (error != 0)
         rv_log(RV_LOG_EMERG, error, "looking at the descriptors of process %ld failed%s",
             (long) pid, error == EACCES ? ", it takes the rights of its owner" : "");
     else
-        rv_log(RV_LOG_EMERG, 0, "process %ld has no counters that this version could read",
+        rv_log(RV_LOG_EMERG, 0,
+            "zone \"stats\" of process %ld cannot be mapped from outside: it is of type anon, devzero "
+            "or sysv; \"type = memfd\" (or posix, or file) in [zone stats] and a reload change that",
             (long) pid);
 }
 
@@ -254,7 +243,7 @@ view(rv_cycle_t *cycle, rv_viewer_form_t form)
         stats = find_stats(&v, pid);
     }
     if (stats == NULL)
-        explain(cycle, pid, error);
+        explain(pid, error);
     else
         status = print(&v, stats, form);
     unmap(&v);

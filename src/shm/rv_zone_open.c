@@ -324,6 +324,16 @@ check_whole(const rv_zone_t *zone, char *warning)
     return RV_DONE;
 }
 
+/* Somebody has locked the file: a daemon, or what one that was killed has left running. */
+static void
+explain_use(const rv_zone_spec_t *spec, const rv_shm_type_t *type, char *error)
+{
+    int orphans = is_stale(type, spec->path);
+
+    fail(error, "zone \"%s\": \"%s\" is in use%s", spec->name, spec->path,
+        orphans ? " by workers of a daemon that was killed, until they have finished" : "");
+}
+
 /* The file at the path, locked: -1 and *result where there is nothing to be mapped. */
 static int
 open_file(const rv_zone_spec_t *spec, const rv_shm_type_t *type, int *result, char *error)
@@ -342,7 +352,7 @@ open_file(const rv_zone_spec_t *spec, const rv_shm_type_t *type, int *result, ch
     else if (!S_ISREG(st.st_mode))
         fail(error, "zone \"%s\": \"%s\" is not a file", spec->name, spec->path);
     else if (flock(fd, LOCK_EX | LOCK_NB) == -1)
-        fail(error, "zone \"%s\": \"%s\" is in use", spec->name, spec->path);
+        explain_use(spec, type, error);
     else if (st.st_size == 0)
         *result = RV_DONE;
     else
