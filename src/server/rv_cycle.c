@@ -355,8 +355,6 @@ rv_cycle_mend_zones(const rv_cycle_t *cycle)
         int is_stats = rv_zone_handle(z->zone) == cycle->stats;
         int outcome = rv_zone_mend(z->zone);
 
-        if (outcome == RV_OK && is_stats)
-            (void) rv_stats_save(cycle->stats);
         if (outcome == RV_OK || outcome == RV_DONE)
             continue;
         mended |= is_stats;

@@ -26,7 +26,7 @@ void rv_generations_retire(rv_generations_t *g);
 /* After a death: repairs what the dead left half-done in any zone. */
 void rv_generations_look_after_zones(const rv_generations_t *g);
 
-/* Now and then: looks whether zones were cut off, and mends them. */
+/* Looks whether zones were cut off, and mends them. Cheap where none was. */
 void rv_generations_mend_zones(const rv_generations_t *g);
 
 /* Gives up all of them but `keep` (NULL: none is kept); remove as rv_cycle_free. */

@@ -260,7 +260,7 @@ tick(master_t *m)
     if (m->all.current == NULL)
         return;
 
-    rv_generations_mend_zones(&m->all);
+    (void) rv_stats_save(m->all.current->stats);
     rv_stats_heartbeat(m->all.current->stats, (uint64_t) m->ticked);
 }
 
@@ -319,6 +319,8 @@ act(master_t *m)
     if (came & RV_SIGNAL_CHILD)
         reap(m);
 
+    if (m->all.current != NULL)
+        rv_generations_mend_zones(&m->all); /* before rows are given to anybody */
     settle(m);
     m->reload |= (came & RV_SIGNAL_RELOAD) != 0;
     if (m->reload && m->stopping == 0 && m->all.pending == NULL) { /* else after that one */

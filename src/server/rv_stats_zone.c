@@ -22,7 +22,8 @@ set_handle(rv_zone_t *zone, rv_stats_t *st)
     rv_zone_set_handle(zone, st, (void (*)(void *)) rv_stats_free);
 }
 
-/* Rows and definitions. A zone that nobody else uses has come to its end: its counts are ours
+/* Rows and definitions; once more, for memory that was beyond repair, what this
+ * process knows of them. A zone that nobody else uses has come to its end: its counts are ours
  * at once; otherwise when its last process is gone. */
 static int
 init(rv_zone_t *zone, rv_zone_t *old, void *data)
@@ -32,21 +33,22 @@ init(rv_zone_t *zone, rv_zone_t *old, void *data)
 
     if (memory == NULL)
         return RV_ERROR;
+    if (rv_zone_handle(zone) != NULL)
+        return rv_stats_restore(rv_zone_handle(zone));
 
     rv_stats_t *st = rv_stats_create(memory, defs, ROWS);
     if (st == NULL)
         return RV_ERROR;
 
     set_handle(zone, st);
-    if (old == NULL)
-        return RV_OK;
-
-    rv_stats_succeed(st, rv_zone_handle(old));
-    if (rv_zone_is_alone(old))
-        return rv_stats_retire(st, rv_zone_handle(old));
-
-    rv_zone_hold(zone, old);
-    return RV_OK;
+    if (old != NULL) {
+        rv_stats_succeed(st, rv_zone_handle(old));
+        if (!rv_zone_is_alone(old))
+            rv_zone_hold(zone, old);
+        else if (rv_stats_retire(st, rv_zone_handle(old)) != RV_OK)
+            return RV_ERROR;
+    }
+    return rv_stats_save(st);
 }
 
 static int
@@ -62,6 +64,8 @@ attach(rv_zone_t *zone, void *data)
 
     set_handle(zone, st);
     if (rv_zone_is_alone(zone) && rv_stats_revive(st) != RV_OK)
+        return RV_ERROR;
+    if (rv_stats_save(st) != RV_OK)
         return RV_ERROR;
     return rv_stats_same(st, defs, ROWS) ? RV_OK : RV_DONE;
 }

@@ -83,6 +83,14 @@ unlock(rv_stats_t *st)
     rv_lock_release(&st->header->lock);
 }
 
+/* Brings the copy up to date, where there is one. Under the lock. */
+static void
+refresh(rv_stats_t *st)
+{
+    if (st->saved != NULL)
+        memcpy(st->saved, st->header, st->at.row_offset);
+}
+
 /* Puts base + added in force, together with flags and the row. */
 static void
 add_to_base(rv_stats_t *st, const uint64_t *added, uint64_t flags, uint64_t row)
@@ -136,6 +144,7 @@ rv_stats_fold(rv_stats_t *st, unsigned row)
 
     if (atomic_load(&rv_stats_layout_row(st, row).row->master) != 0)
         fold_row(st, row);
+    refresh(st);
     unlock(st);
     return RV_OK;
 }
@@ -160,6 +169,7 @@ rv_stats_sweep(rv_stats_t *st)
             && !is_alive(atomic_load(&row->pid)))
             fold_row(st, i);
     }
+    refresh(st);
     unlock(st);
     return RV_OK;
 }
@@ -222,6 +232,7 @@ rv_stats_claim(rv_stats_t *st)
         if ((unsigned) i >= atomic_load(&st->header->rows_used))
             atomic_store(&st->header->rows_used, (unsigned) i + 1);
     }
+    refresh(st);
     unlock(st);
     return i;
 }
@@ -267,6 +278,7 @@ rv_stats_retire(rv_stats_t *st, const rv_stats_t *old)
     }
     st->predecessor = NULL;
 
+    refresh(st);
     unlock(st);
     return RV_OK;
 }
@@ -306,7 +318,7 @@ rv_stats_save(rv_stats_t *st)
     if (st->saved == NULL || lock(st) != RV_OK)
         return RV_ERROR;
 
-    memcpy(st->saved, st->header, st->at.row_offset);
+    refresh(st);
     unlock(st);
     return RV_OK;
 }
