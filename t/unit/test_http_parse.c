@@ -669,6 +669,38 @@ START_TEST(a_connection_is_kept_as_version_and_options_say)
 }
 END_TEST
 
+static const struct {
+    const char *head;
+    const char *accept; /* NULL: none */
+} accepts[] = {
+    { "GET / HTTP/1.1\r\nHost: a\r\n\r\n", NULL },
+    { "GET / HTTP/1.1\r\nHost: a\r\nAccept: text/plain\r\n\r\n", "text/plain" },
+    { "GET / HTTP/1.1\nHost: a\nACCEPT:  a/b;q=0.5, */* \t \nX: y\n\n", "a/b;q=0.5, */*" },
+    { "GET / HTTP/1.1\r\nHost: a\r\nAccept:\r\n\r\n", "" },
+    { "GET / HTTP/1.1\r\nHost: a\r\nAccept: a/b\r\nAccept: c/d\r\n\r\n", "a/b" },
+    { "GET / HTTP/1.1\r\nHost: a\r\nAccept-Encoding: gzip\r\n\r\n", NULL },
+};
+
+START_TEST(what_the_client_accepts_is_kept)
+{
+    rv_http_parser_t p;
+    char *head = strdup(accepts[_i].head);
+    size_t length = strlen(head);
+
+    /* a byte at a time: what was found must not be changed by what follows */
+    rv_http_parse_init(&p);
+    for (size_t n = 1; n < length; n++)
+        ck_assert_int_eq(rv_http_parse_head(&p, head, n), RV_AGAIN);
+    ck_assert_int_eq(rv_http_parse_head(&p, head, length), RV_OK);
+
+    if (accepts[_i].accept == NULL)
+        ck_assert_ptr_null(p.accept);
+    else
+        ck_assert_str_eq(p.accept, accepts[_i].accept);
+    free(head);
+}
+END_TEST
+
 static const head_case_t expectations[] = {
     { "100-continue", FIELD("Expect: 100-continue"), RV_OK, PLAIN, HOST | CONTINUE | KEPT, 0 },
     { "any case", FIELD("EXPECT:100-CONTINUE "), RV_OK, PLAIN, HOST | CONTINUE | KEPT, 0 },
@@ -996,6 +1028,7 @@ http_parse_suite(void)
     ADD_TABLE(field, chunked_is_the_only_coding_and_excludes_a_length, codings);
     ADD_TABLE(field, a_connection_is_kept_as_version_and_options_say, connections);
     ADD_TABLE(field, an_expectation_is_told_apart, expectations);
+    ADD_TABLE(field, what_the_client_accepts_is_kept, accepts);
 
     ADD_TABLE(body, a_chunked_body_ends_in_the_same_place_however_it_is_cut, bodies);
     ADD_TABLE(body, a_line_over_4096_bytes_is_400, long_bodies);

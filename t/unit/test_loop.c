@@ -108,6 +108,28 @@ on_timer(RV_UNUSED int fd, RV_UNUSED short what, void *data)
     *(int *) data = 1;
 }
 
+static void
+on_beat(int fd, RV_UNUSED short what, RV_UNUSED void *data)
+{
+    ck_assert_int_eq(fd, -1);
+    calls++;
+}
+
+START_TEST(a_beat_ends_steps_again_and_again)
+{
+    rv_loop_watch_t *beat = rv_loop_every(loop, 5, on_beat, NULL);
+
+    ck_assert_ptr_nonnull(beat);
+    for (int i = 1; i <= 3; i++) {
+        ck_assert_int_eq(rv_loop_once(loop, -1), RV_OK);
+        ck_assert_int_eq(calls, i);
+    }
+    rv_loop_unwatch(beat);
+    ck_assert_int_eq(rv_loop_once(loop, 20), RV_OK);
+    ck_assert_int_eq(calls, 3);
+}
+END_TEST
+
 START_TEST(limit_is_of_one_step_only)
 {
     const struct timeval late = { 0, 80 * 1000 };
@@ -402,6 +424,7 @@ loop_suite(void)
     tcase_add_checked_fixture(tcase, setup, teardown);
     tcase_add_test(tcase, step_ends_at_its_limit);
     tcase_add_test(tcase, what_happens_ends_the_step);
+    tcase_add_test(tcase, a_beat_ends_steps_again_and_again);
     tcase_add_test(tcase, limit_is_of_one_step_only);
     tcase_add_test(tcase, watch_says_what_for);
     tcase_add_test(tcase, unwatched_descriptor_is_silent);
