@@ -1,8 +1,8 @@
 /*
  * rv_counts: the daemon's own counters, those that are no module's.
  *
- * The globals: what of the channels' totals stands in the row already, and the
- * master's row.
+ * The globals: what of the channels' totals stands in the row already, and a row that
+ * this process has given itself.
  */
 #include "rv_counts.h"
 
@@ -51,7 +51,7 @@ static const struct {
 };
 
 static rv_channel_totals_t published;
-static rv_stats_owner_t self; /* the master's row, and whose it is */
+static rv_stats_owner_t self; /* whose the row is */
 static int row = -1;
 
 int
@@ -65,9 +65,9 @@ rv_counts_define(rv_stats_defs_t *defs)
 }
 
 int
-rv_counts_enter(rv_stats_t *st, unsigned generation)
+rv_counts_enter(rv_stats_t *st, unsigned worker, unsigned generation)
 {
-    self = (rv_stats_owner_t){ .worker = RV_STATS_MASTER,
+    self = (rv_stats_owner_t){ .worker = worker,
         .generation = generation,
         .pid = getpid(),
         .state = RV_PROCESS_READY,

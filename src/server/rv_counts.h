@@ -12,8 +12,9 @@
 /* Adds the definitions. RV_ERROR as rv_stats_define. */
 int rv_counts_define(rv_stats_defs_t *defs);
 
-/* Gives this process, the master, a row of its own. */
-int rv_counts_enter(rv_stats_t *st, unsigned generation);
+/* Gives this process, which has none given by a master, a row of its own: as RV_STATS_MASTER, or
+ * as the one worker without a master. */
+int rv_counts_enter(rv_stats_t *st, unsigned worker, unsigned generation);
 
 /* Says once more whose that row is: it was cut off. */
 void rv_counts_enter_again(rv_stats_t *st);

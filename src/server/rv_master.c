@@ -144,7 +144,7 @@ commit(master_t *m)
 
     rv_stats_set_master(cycle->stats, getpid(), m->started, cycle->generation);
     if ((old == NULL || old->stats != cycle->stats)
-        && rv_counts_enter(cycle->stats, cycle->generation) != RV_OK)
+        && rv_counts_enter(cycle->stats, RV_STATS_MASTER, cycle->generation) != RV_OK)
         rv_log(RV_LOG_ALERT, errno, "entering the master into the statistics failed");
     rv_cycle_commit(cycle, old);
     m->all.pending = NULL;

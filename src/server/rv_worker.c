@@ -402,6 +402,8 @@ loop(rv_worker_t *w, int alone)
             drain_orphaned(w);
         if (w->draining && drained(w))
             w->done = 1;
+        if (alone && rv_cycle_mend_zones(w->cycle))
+            rv_counts_enter_again(w->stats);
         rv_counts_channels(w->stats);
     }
     return RV_OK;
@@ -458,16 +460,10 @@ int
 rv_worker_run_alone(rv_cycle_t *cycle, void (*ready)(void *), void *data)
 {
     rv_worker_t w = { .cycle = cycle, .liveness = -1 };
-    const rv_stats_owner_t owner = { .pid = getpid(),
-        .generation = cycle->generation,
-        .state = RV_PROCESS_READY,
-        .started = time(NULL) };
     int result = RV_ERROR;
-    int row = rv_stats_claim(cycle->stats);
 
-    if (row >= 0 && rv_stats_own(cycle->stats, (unsigned) row) == RV_OK && init(&w) == RV_OK) {
-        rv_stats_set_owner(cycle->stats, (unsigned) row, &owner);
-        rv_stats_set_master(cycle->stats, owner.pid, owner.started, cycle->generation);
+    if (rv_counts_enter(cycle->stats, 0, cycle->generation) == RV_OK && init(&w) == RV_OK) {
+        rv_stats_set_master(cycle->stats, getpid(), time(NULL), cycle->generation);
         start(&w);
         ready(data);
         result = loop(&w, 1);

@@ -146,6 +146,7 @@ int
 rv_shm_attach(rv_shm_t *shm, const rv_shm_type_t *type, int fd, const char *name, const char *path)
 {
     *shm = (rv_shm_t){ .type = type, .fd = fd };
+    (void) fcntl(fd, F_SETFD, FD_CLOEXEC); /* it was inherited over an exec, and is for this one */
 
     if (size_of(fd, &shm->size) == RV_OK && is_huge(fd, &shm->huge) == RV_OK
         && copy_names(shm, name, path) == RV_OK && rv_shm_type_map(shm) == RV_OK)

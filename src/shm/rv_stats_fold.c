@@ -83,7 +83,7 @@ unlock(rv_stats_t *st)
     rv_lock_release(&st->header->lock);
 }
 
-/* Brings the copy up to date, where there is one. Under the lock. */
+/* Brings the copy up to date, where there is one. */
 static void
 refresh(rv_stats_t *st)
 {
@@ -289,6 +289,7 @@ rv_stats_set_master(rv_stats_t *st, pid_t pid, int64_t started, unsigned generat
     atomic_store(&st->header->started, started);
     atomic_store(&st->header->generation, generation);
     atomic_store(&st->header->master, pid);
+    refresh(st);
 }
 
 void
@@ -306,6 +307,7 @@ rv_stats_set_reload(rv_stats_t *st, int result, const char *text)
     atomic_store(&h->reload_result, result);
     atomic_fetch_add(&h->reloads, 1);
     atomic_store(&h->reload_sequence, sequence + 1);
+    refresh(st);
 }
 
 /* --- memory that can be cut off ------------------------------------------------------------ */
