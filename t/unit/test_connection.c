@@ -8,6 +8,7 @@
 #include "rv_connection.h"
 
 #include "rv_log.h"
+#include "rv_stats_fold.h"
 
 #include <arpa/inet.h>
 #include <check.h>
@@ -102,7 +103,7 @@ static void
 create_stats(void)
 {
     const rv_stats_owner_t owner = { .pid = getpid(), .generation = 1 };
-    rv_stats_defs_t defs = { 0 };
+    static rv_stats_defs_t defs; /* each test is a process of its own */
 
     ck_assert_int_eq(rv_stats_define(&defs, "connections", rv_connection_stats), RV_OK);
     ck_assert_int_eq(rv_stats_define(&defs, "test", counters), RV_OK);
@@ -111,9 +112,9 @@ create_stats(void)
     ck_assert_ptr_ne(memory, MAP_FAILED);
     stats = rv_stats_create(memory, &defs, 2);
     ck_assert_ptr_nonnull(stats);
-    ck_assert_int_eq(rv_stats_prepare(stats, 0), RV_OK);
-    ck_assert_int_eq(rv_stats_set_owner(stats, &owner), RV_OK);
-    rv_stats_own(stats, 0);
+    ck_assert_int_eq(rv_stats_claim(stats), 0);
+    rv_stats_set_owner(stats, 0, &owner);
+    ck_assert_int_eq(rv_stats_own(stats, 0), RV_OK);
 }
 
 static int
@@ -183,9 +184,9 @@ step_to_rest(void)
 static uint64_t
 count(const char *module, const char *name)
 {
-    uint64_t values[RV_STATS_MAX];
+    uint64_t values[RV_STATS_CELLS];
 
-    rv_stats_snapshot(stats, values);
+    rv_stats_snapshot(stats, values, rv_stats_plain(stats));
     return values[rv_stats_find(stats, module, name)];
 }
 
@@ -240,17 +241,18 @@ END_TEST
 START_TEST(states_are_counted)
 {
     int client[2] = { connect_client(), connect_client() };
-    int bytes = rv_stats_find(stats, "test", "bytes");
+    rv_stats_change_t more = { (unsigned) rv_stats_find(stats, "test", "bytes"), 100 };
 
     step_until(&opened, 2);
     assert_counts(2, 2, 0, 0);
-    rv_connection_set_state(last, RV_CONNECTION_READING, -1, 0);
+    rv_connection_set_state(last, RV_CONNECTION_READING, NULL, 0);
     assert_counts(2, 1, 1, 0);
-    rv_connection_set_state(last, RV_CONNECTION_WRITING, bytes, 100);
+    rv_connection_set_state(last, RV_CONNECTION_WRITING, &more, 1);
     assert_counts(2, 1, 0, 1);
     ck_assert_uint_eq(count("test", "bytes"), 100);
-    rv_connection_set_state(last, RV_CONNECTION_WRITING, bytes, 11); /* as it is */
-    rv_connection_set_state(last, RV_CONNECTION_WRITING, -1, 1000);
+    more.delta = 11;
+    rv_connection_set_state(last, RV_CONNECTION_WRITING, &more, 1); /* as it is */
+    rv_connection_set_state(last, RV_CONNECTION_WRITING, &more, 0);
     assert_counts(2, 1, 0, 1);
     ck_assert_uint_eq(count("test", "bytes"), 111);
 

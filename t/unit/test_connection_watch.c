@@ -5,6 +5,7 @@
 #include "rv_connection.h"
 
 #include "rv_log.h"
+#include "rv_stats_fold.h"
 
 #include <arpa/inet.h>
 #include <check.h>
@@ -101,7 +102,7 @@ static void
 create_stats(void)
 {
     const rv_stats_owner_t owner = { .pid = getpid(), .generation = 1 };
-    rv_stats_defs_t defs = { 0 };
+    static rv_stats_defs_t defs; /* each test is a process of its own */
 
     ck_assert_int_eq(rv_stats_define(&defs, "connections", rv_connection_stats), RV_OK);
     ck_assert_int_eq(rv_stats_define(&defs, "test", counters), RV_OK);
@@ -110,9 +111,9 @@ create_stats(void)
     ck_assert_ptr_ne(memory, MAP_FAILED);
     stats = rv_stats_create(memory, &defs, 2);
     ck_assert_ptr_nonnull(stats);
-    ck_assert_int_eq(rv_stats_prepare(stats, 0), RV_OK);
-    ck_assert_int_eq(rv_stats_set_owner(stats, &owner), RV_OK);
-    rv_stats_own(stats, 0);
+    ck_assert_int_eq(rv_stats_claim(stats), 0);
+    rv_stats_set_owner(stats, 0, &owner);
+    ck_assert_int_eq(rv_stats_own(stats, 0), RV_OK);
 }
 
 /* A listening socket on a port of the kernel's choice. */
@@ -185,9 +186,9 @@ step_to_rest(void)
 static uint64_t
 count(const char *module, const char *name)
 {
-    uint64_t values[RV_STATS_MAX];
+    uint64_t values[RV_STATS_CELLS];
 
-    rv_stats_snapshot(stats, values);
+    rv_stats_snapshot(stats, values, rv_stats_plain(stats));
     return values[rv_stats_find(stats, module, name)];
 }
 
@@ -358,7 +359,7 @@ START_TEST(object_that_is_used_again_is_new)
 
         last->data = &opened;
         last->requests = 7;
-        rv_connection_set_state(last, RV_CONNECTION_READING, -1, 0);
+        rv_connection_set_state(last, RV_CONNECTION_READING, NULL, 0);
         watch(RV_LOOP_READ, NULL);
         rv_connection_close(last);
         assert_sees_the_end(client);
