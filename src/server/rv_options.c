@@ -33,7 +33,8 @@ rv_options_help(void)
            "  -g directives  override the file: \"daemon = off; http.listen = 9000\"\n"
            "\n"
            "  status         what the running daemon does and has done\n"
-           "  status -j      the same as JSON; -s: as nginx's stub_status\n",
+           "    -j           the same as JSON\n"
+           "    -s           the same as nginx's stub_status\n",
         RV_NAME, RV_VERSION, RV_PREFIX, RV_CONF_PATH);
 }
 

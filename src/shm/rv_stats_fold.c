@@ -71,10 +71,28 @@ complete_fold(void *data)
     return RV_OK;
 }
 
+/* Puts back all in front of the rows but the lock. */
+static void
+put_back(rv_stats_t *st)
+{
+    const size_t begin = offsetof(rv_stats_layout_t, lock), end = begin + sizeof(rv_lock_t);
+    const char *from = st->saved;
+    char *to = (char *) st->header;
+
+    memcpy(to, from, begin);
+    memcpy(to + end, from + end, st->at.row_offset - end);
+}
+
+/* Whoever has a copy sees to it that nothing is built on what was cut off. */
 static int
 lock(rv_stats_t *st)
 {
-    return rv_lock_acquire(&st->header->lock, complete_fold, st) == RV_ERROR ? RV_ERROR : RV_OK;
+    if (rv_lock_acquire(&st->header->lock, complete_fold, st) == RV_ERROR)
+        return RV_ERROR;
+
+    if (st->saved != NULL && !rv_stats_layout_is_whole(st))
+        put_back(st);
+    return RV_OK;
 }
 
 static void
@@ -87,7 +105,7 @@ unlock(rv_stats_t *st)
 static void
 refresh(rv_stats_t *st)
 {
-    if (st->saved != NULL)
+    if (st->saved != NULL && rv_stats_layout_is_whole(st))
         memcpy(st->saved, st->header, st->at.row_offset);
 }
 
@@ -315,14 +333,14 @@ rv_stats_set_reload(rv_stats_t *st, int result, const char *text)
 int
 rv_stats_save(rv_stats_t *st)
 {
-    if (st->saved == NULL)
-        st->saved = malloc(st->at.row_offset);
-    if (st->saved == NULL || lock(st) != RV_OK)
+    if (lock(st) != RV_OK)
         return RV_ERROR;
 
+    if (st->saved == NULL)
+        st->saved = malloc(st->at.row_offset);
     refresh(st);
     unlock(st);
-    return RV_OK;
+    return st->saved == NULL ? RV_ERROR : RV_OK;
 }
 
 int
@@ -331,6 +349,6 @@ rv_stats_restore(rv_stats_t *st)
     if (st->saved == NULL)
         return RV_ERROR;
 
-    memcpy(st->header, st->saved, st->at.row_offset);
+    put_back(st);
     return rv_lock_init(&st->header->lock);
 }

@@ -50,7 +50,7 @@ rv_stats_layout_place(rv_stats_geometry_t *at, const rv_stats_defs_t *defs, unsi
     at->base_size = align(at->cells * sizeof(uint64_t));
     at->def_offset = align(sizeof(rv_stats_layout_t));
     at->base_offset = align(at->def_offset + at->count * at->def_size);
-    at->row_offset = at->base_offset + 2 * at->base_size;
+    at->row_offset = align(at->base_offset + 2 * at->base_size + sizeof(uint64_t));
 }
 
 size_t
@@ -113,6 +113,7 @@ rv_stats_layout_fill(
     }
     h->version = VERSION;
     h->id = new_id();
+    *(uint64_t *) (void *) ((char *) h + at->row_offset - sizeof(uint64_t)) = MAGIC;
     return rv_lock_init(&h->lock);
 }
 
@@ -214,6 +215,14 @@ rv_stats_layout_row(const rv_stats_t *st, unsigned row)
         .value = (void *) (begin + st->at.value_offset),
         .mark = (void *) (begin + st->at.row_size - sizeof(uint64_t)),
         .cells = st->at.cells };
+}
+
+int
+rv_stats_layout_is_whole(const rv_stats_t *st)
+{
+    const _Atomic uint64_t *mark = at_offset(st, st->at.row_offset - sizeof(uint64_t));
+
+    return atomic_load(mark) == MAGIC;
 }
 
 _Atomic uint64_t *

@@ -111,6 +111,9 @@ void rv_stats_layout_learn(rv_stats_t *st);
 rv_stats_layout_def_t *rv_stats_layout_def(const rv_stats_t *st, unsigned i);
 rv_stats_row_ref_t rv_stats_layout_row(const rv_stats_t *st, unsigned row);
 
+/* 1: the mark behind the bases is there: nothing in front of the rows was cut off. */
+int rv_stats_layout_is_whole(const rv_stats_t *st);
+
 /* The values of one of the two bases, 0 or 1. */
 _Atomic uint64_t *rv_stats_layout_base(const rv_stats_t *st, unsigned which);
 

@@ -242,7 +242,6 @@ START_TEST(states_are_counted)
 {
     int client[2] = { connect_client(), connect_client() };
     rv_stats_change_t more = { (unsigned) rv_stats_find(stats, "test", "bytes"), 100 };
-
     step_until(&opened, 2);
     assert_counts(2, 2, 0, 0);
     rv_connection_set_state(last, RV_CONNECTION_READING, NULL, 0);
@@ -255,7 +254,6 @@ START_TEST(states_are_counted)
     rv_connection_set_state(last, RV_CONNECTION_WRITING, &more, 0);
     assert_counts(2, 1, 0, 1);
     ck_assert_uint_eq(count("test", "bytes"), 111);
-
     rv_connection_close(last);
     assert_counts(2, 1, 0, 0);
     rv_connections_destroy(all);
