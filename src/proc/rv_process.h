@@ -61,7 +61,7 @@ void rv_process_set_master(pid_t pid);
 int rv_process_next(void);
 
 /*
- * Takes a free slot and forks a worker into it. All signals are blocked in the
+ * Takes a free slot and forks a worker into it. All signals but SIGBUS are blocked in the
  * child, which has its row as rv_process_self, its channel[1], and
  * channel[0] of the workers before it; it calls run(data) and exits with what
  * that returns. In the parent *process is the row, in state STARTING.
