@@ -58,6 +58,15 @@ rv_report_split(const char *name, rv_report_name_t *parts)
     (void) sscanf(name, "%47[^{]{%47[^=]=\"%47[^\"]", parts->family, parts->label, parts->value);
 }
 
+const rv_report_quantile_t *
+rv_report_quantile(size_t i)
+{
+    static const rv_report_quantile_t shown[] = { { "p50", 0.5 }, { "p90", 0.9 }, { "p99", 0.99 },
+        { "p99.9", 0.999 } };
+
+    return i < rv_countof(shown) ? &shown[i] : NULL;
+}
+
 const char *
 rv_report_state(int state)
 {

@@ -59,6 +59,14 @@ typedef struct {
 
 void rv_report_split(const char *name, rv_report_name_t *parts);
 
+/* The quantiles that are shown, by number, NULL after the last: p50, p90, p99, p99.9. */
+typedef struct {
+    const char *name;
+    double q;
+} rv_report_quantile_t;
+
+const rv_report_quantile_t *rv_report_quantile(size_t i);
+
 /* "ready" and so on. */
 const char *rv_report_state(int state);
 

@@ -12,16 +12,13 @@
 static void
 add_histogram(rv_text_t *text, const uint64_t *cells)
 {
-    static const struct {
-        const char *name;
-        double q;
-    } shown[] = { { "p50", 0.5 }, { "p90", 0.9 }, { "p99", 0.99 }, { "p99.9", 0.999 } };
+    const rv_report_quantile_t *shown;
 
     rv_text_add(text, "{\"count\":%" PRIu64 ",\"sum\":", rv_stats_histogram_count(cells));
     rv_text_add_seconds(text, cells[RV_STATS_HISTOGRAM_SUM]);
-    for (size_t i = 0; i < rv_countof(shown); i++) {
-        rv_text_add(text, ",\"%s\":", shown[i].name);
-        rv_text_add_seconds(text, rv_stats_histogram_quantile(cells, shown[i].q));
+    for (size_t i = 0; (shown = rv_report_quantile(i)) != NULL; i++) {
+        rv_text_add(text, ",\"%s\":", shown->name);
+        rv_text_add_seconds(text, rv_stats_histogram_quantile(cells, shown->q));
     }
     rv_text_add(text, ",\"max\":");
     rv_text_add_seconds(text, cells[RV_STATS_HISTOGRAM_MAX]);

@@ -107,16 +107,13 @@ add_workers(const rv_report_t *r, rv_text_t *text)
 static void
 add_histogram(rv_text_t *text, const uint64_t *cells)
 {
-    static const struct {
-        const char *name;
-        double q;
-    } shown[] = { { "p50", 0.5 }, { "p90", 0.9 }, { "p99", 0.99 }, { "p99.9", 0.999 } };
+    const rv_report_quantile_t *shown;
     char duration[TEXT];
 
     rv_text_add(text, "%" PRIu64, rv_stats_histogram_count(cells));
-    for (size_t i = 0; i < rv_countof(shown); i++)
-        rv_text_add(text, "  %s %s", shown[i].name,
-            format_duration(rv_stats_histogram_quantile(cells, shown[i].q), duration));
+    for (size_t i = 0; (shown = rv_report_quantile(i)) != NULL; i++)
+        rv_text_add(text, "  %s %s", shown->name,
+            format_duration(rv_stats_histogram_quantile(cells, shown->q), duration));
     rv_text_add(text, "  max %s\n", format_duration(cells[RV_STATS_HISTOGRAM_MAX], duration));
 }
 
