@@ -7,6 +7,7 @@
 #include "rv_cycle.h"
 
 #include "rv_log_output.h"
+#include "rv_stats_fold.h"
 
 #include <check.h>
 #include <dirent.h>
@@ -132,7 +133,6 @@ read_cycle(const char *text)
 {
     write_conf(text);
     rv_cycle_t *cycle = rv_cycle_read(&options, 1);
-
     ck_assert_ptr_nonnull(cycle);
     return cycle;
 }
@@ -279,7 +279,7 @@ static const struct {
     { WITH("listen = unix:b\n", FILE_ZONE), NULL, "b", "b\" failed (98: Address already in use)" },
     { "[main]\nerror_log = d\n[http]\nlisten = unix:a mode=0666\n" LOCATION FILE_ZONE, "d", NULL,
         "d\" failed (21: Is a directory)" },
-    { WITH("", "[zone stats]\ntype = file\npath = z\n"), NULL, "z", "z" },
+    { WITH("", "[zone stats]\ntype = file\npath = z\n"), "z", NULL, "\"stats\": opening \"" },
 };
 
 /* The text of a faulty configuration, for which *fd has to be open. */
@@ -403,7 +403,7 @@ START_TEST(discarded_generation_leaves_no_trace)
     commit(old, NULL);
     int before = open_descriptors(), had = count_files();
     rv_cycle_t *cycle = open_cycle(other, old);
-    ck_assert(exists("b") && exists("zone"));
+    ck_assert(exists("b") && exists("zone.new") && !exists("zone"));
     rv_cycle_free(cycle, 1);
 
     ck_assert_int_eq(open_descriptors(), before);
@@ -439,23 +439,23 @@ END_TEST
 START_TEST(counts_go_on_in_a_zone_of_another_size)
 {
     const rv_stats_owner_t owner = { .pid = getpid(), .generation = 1 };
-    uint64_t values[RV_STATS_MAX];
+    uint64_t values[RV_STATS_CELLS];
     rv_cycle_t *old = open_cycle(PLAIN, NULL);
     int accepts = rv_stats_find(old->stats, "connections", "accepts");
     const rv_stats_change_t change = { (unsigned) accepts, 41 };
-
     commit(old, NULL);
-    ck_assert_int_eq(rv_stats_prepare(old->stats, 0), RV_OK);
-    ck_assert_int_eq(rv_stats_set_owner(old->stats, &owner), RV_OK);
-    rv_stats_own(old->stats, 0);
+    int row = rv_stats_claim(old->stats);
+    ck_assert_int_ge(row, 0);
+    rv_stats_set_owner(old->stats, (unsigned) row, &owner);
+    ck_assert_int_eq(rv_stats_own(old->stats, (unsigned) row), RV_OK);
     rv_stats_apply(old->stats, &change, 1);
 
-    rv_cycle_t *cycle = open_cycle(PLAIN "[zone stats]\nsize = 4m\n", old);
+    rv_cycle_t *cycle = open_cycle(PLAIN "[zone stats]\nsize = 8m\n", old);
     ck_assert_ptr_ne(cycle->stats, old->stats);
-    rv_stats_snapshot(cycle->stats, values);
+    rv_stats_snapshot(cycle->stats, values, RV_STATS_CELLS);
     ck_assert_uint_eq(values[accepts], 41);
     rv_cycle_free(cycle, 1);
-    rv_stats_snapshot(old->stats, values);
+    rv_stats_snapshot(old->stats, values, RV_STATS_CELLS);
     ck_assert_uint_eq(values[accepts], 41);
     rv_cycle_free(old, 1);
 }

@@ -21,11 +21,12 @@
 #define PROCESSES 4
 #define ROUNDS 100000
 
-/* What rv_lock_acquire said, as an exit status. */
+/* What rv_lock_acquire or rv_lock_try said, as an exit status. */
 #define SAID_OK 10
 #define SAID_REPAIRED 11
 #define SAID_NOT_RECOVERABLE 12
-#define SAID_ANYTHING_ELSE 13
+#define SAID_AGAIN 13
+#define SAID_ANYTHING_ELSE 14
 
 typedef struct {
     rv_lock_t lock;
@@ -361,6 +362,62 @@ START_TEST(only_the_owner_can_release_it)
 }
 END_TEST
 
+/* --- without waiting ------------------------------------------------------------------ */
+
+static int
+try_once(rv_lock_repair_t repair)
+{
+    int result = rv_lock_try(&shared->lock, repair, shared);
+
+    if (result == RV_AGAIN)
+        return SAID_AGAIN;
+    if (result == RV_ERROR)
+        return errno == ENOTRECOVERABLE ? SAID_NOT_RECOVERABLE : SAID_ANYTHING_ELSE;
+
+    rv_lock_release(&shared->lock);
+    return result == RV_LOCK_REPAIRED ? SAID_REPAIRED : SAID_OK;
+}
+
+START_TEST(trying_does_not_wait_for_an_owner_that_lives)
+{
+    ck_assert_int_eq(try_once(repair_well), SAID_OK);
+
+    pid_t owner = spawn_owner();
+
+    ck_assert_int_eq(try_once(repair_well), SAID_AGAIN);
+    ck_assert_int_eq(exit_status(spawn(try_once, repair_well)), SAID_AGAIN);
+    ck_assert_int_eq(shared->repairs, 0);
+
+    kill_owner(owner);
+    ck_assert_int_eq(try_once(repair_well), SAID_REPAIRED);
+    ck_assert_int_eq(try_once(repair_well), SAID_OK);
+    ck_assert_int_eq(shared->repairs, 1);
+}
+END_TEST
+
+START_TEST(trying_holds_the_lock)
+{
+    ck_assert_int_eq(rv_lock_try(&shared->lock, NULL, NULL), RV_OK);
+    ck_assert_int_eq(exit_status(spawn(try_once, repair_well)), SAID_AGAIN);
+
+    pid_t pid = spawn(acquire_once, repair_well);
+
+    wait_until_asleep(pid);
+    rv_lock_release(&shared->lock);
+    ck_assert_int_eq(exit_status(pid), SAID_OK);
+}
+END_TEST
+
+START_TEST(trying_a_broken_lock_is_an_error)
+{
+    kill_owner(spawn_owner());
+    ck_assert_int_eq(try_once(repair_badly), SAID_NOT_RECOVERABLE);
+    ck_assert_int_eq(try_once(repair_well), SAID_NOT_RECOVERABLE);
+    ck_assert_int_eq(acquire_once(repair_well), SAID_NOT_RECOVERABLE);
+    ck_assert_int_eq(shared->repairs, 1);
+}
+END_TEST
+
 static Suite *
 lock_suite(void)
 {
@@ -380,6 +437,9 @@ lock_suite(void)
     tcase_add_test(tcase, no_repair_is_a_failed_one);
     tcase_add_test(tcase, taking_it_twice_is_an_error_and_no_deadlock);
     tcase_add_test(tcase, only_the_owner_can_release_it);
+    tcase_add_test(tcase, trying_does_not_wait_for_an_owner_that_lives);
+    tcase_add_test(tcase, trying_holds_the_lock);
+    tcase_add_test(tcase, trying_a_broken_lock_is_an_error);
 
     suite_add_tcase(suite, tcase);
     return suite;

@@ -4,15 +4,7 @@
  * The owner in these tests is a module that keeps one number and a text; it
  * carries the number over when its zone is made anew.
  */
-#include "rv_zone.h"
-
-#include <check.h>
-#include <errno.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
+#include "zone_fixture.h"
 
 #define SIZE 65536
 
@@ -21,7 +13,6 @@ typedef struct {
     char text[100];
 } content_t;
 
-static char error[RV_ZONE_ERROR];
 static int inits;
 static rv_zone_t *seen_old; /* by the last init */
 static int released;        /* handles */
@@ -50,6 +41,8 @@ init(rv_zone_t *zone, rv_zone_t *old, void *data)
 
 static int first_number = 7;
 
+static const rv_zone_calls_t calls = { .init = init };
+
 static rv_zone_spec_t
 spec_of(const char *type, size_t size)
 {
@@ -59,33 +52,14 @@ spec_of(const char *type, size_t size)
         .instance = "unit",
         .size = size,
         .need = sizeof(content_t),
-        .init = init,
+        .calls = &calls,
         .data = &first_number };
-}
-
-static rv_zone_t *
-opened(const rv_zone_spec_t *spec, rv_zone_t *old)
-{
-    rv_zone_t *zone = NULL;
-
-    ck_assert_msg(rv_zone_open(spec, old, &zone, error) == RV_OK, "%s", error);
-    return zone;
 }
 
 static content_t *
 content_of(const rv_zone_t *zone)
 {
     return rv_zone_handle(zone);
-}
-
-static void
-assert_not_opened(const rv_zone_spec_t *spec, rv_zone_t *old, const char *message)
-{
-    rv_zone_t *zone = NULL;
-
-    ck_assert_int_eq(rv_zone_open(spec, old, &zone, error), RV_ERROR);
-    ck_assert_str_eq(error, message);
-    ck_assert_ptr_null(zone);
 }
 
 /* --- what can be checked before ---------------------------------------------------------- */
@@ -123,12 +97,12 @@ START_TEST(each_mistake_has_a_message_of_its_own)
     spec.name = specs[_i].name;
     spec.path = specs[_i].path;
     if (specs[_i].error == NULL) {
-        ck_assert_msg(rv_zone_check(&spec, error) == RV_OK, "%s", error);
+        ck_assert_msg(rv_zone_check(&spec, zone_error()) == RV_OK, "%s", zone_error());
         return;
     }
-    ck_assert_int_eq(rv_zone_check(&spec, error), RV_ERROR);
-    ck_assert_str_eq(error, specs[_i].error);
-    assert_not_opened(&spec, NULL, specs[_i].error);
+    ck_assert_int_eq(rv_zone_check(&spec, zone_error()), RV_ERROR);
+    ck_assert_str_eq(zone_error(), specs[_i].error);
+    zone_assert_refused(&spec, NULL, specs[_i].error);
     ck_assert_int_eq(inits, 0);
 }
 END_TEST
@@ -140,21 +114,22 @@ START_TEST(size_that_is_too_small_is_told_with_what_is_needed)
     size_t size = 0, need = 0;
 
     spec.need = 5000;
-    ck_assert_int_eq(rv_zone_check(&spec, error), RV_ERROR);
-    ck_assert_int_eq(sscanf(error, "zone \"test\": size %zu is smaller than its content needs, %zu",
-                         &size, &need),
+    ck_assert_int_eq(rv_zone_check(&spec, zone_error()), RV_ERROR);
+    ck_assert_int_eq(
+        sscanf(zone_error(), "zone \"test\": size %zu is smaller than its content needs, %zu",
+            &size, &need),
         2);
     ck_assert_uint_eq(size, 100);
     ck_assert_uint_ge(need, 5000);
     ck_assert_uint_le(need, 6000);
 
     spec.size = need - 1;
-    ck_assert_int_eq(rv_zone_check(&spec, error), RV_ERROR);
+    ck_assert_int_eq(rv_zone_check(&spec, zone_error()), RV_ERROR);
     spec.size = need;
-    ck_assert_int_eq(rv_zone_check(&spec, error), RV_OK);
+    ck_assert_int_eq(rv_zone_check(&spec, zone_error()), RV_OK);
 
     spec.need = SIZE_MAX - 10; /* header and all do not fit into a number */
-    ck_assert_int_eq(rv_zone_check(&spec, error), RV_ERROR);
+    ck_assert_int_eq(rv_zone_check(&spec, zone_error()), RV_ERROR);
 }
 END_TEST
 
@@ -167,16 +142,16 @@ START_TEST(zone_is_filled_once_and_shared_with_children)
     rv_zone_spec_t spec = spec_of(types[_i], SIZE);
     int status;
 
-    if (rv_zone_check(&spec, error) != RV_OK)
+    if (rv_zone_check(&spec, zone_error()) != RV_OK)
         return; /* not in this build */
-    rv_zone_t *zone = opened(&spec, NULL);
+    rv_zone_t *zone = zone_opened(&spec, NULL);
     ck_assert_int_eq(inits, 1);
     ck_assert_ptr_null(seen_old);
     ck_assert_str_eq(rv_zone_name(zone), "test");
     if (_i > 0)
         ck_assert_str_eq(rv_zone_type(zone), types[_i]);
-    ck_assert_uint_eq(rv_zone_generation(zone), 1);
-    ck_assert_uint_eq(rv_zone_recoveries(zone), 0);
+    ck_assert_uint_eq(zone_generation(zone), 1);
+    ck_assert_uint_eq(zone_recoveries(zone), 0);
     ck_assert_int_eq(content_of(zone)->number, 7);
     ck_assert_str_eq(content_of(zone)->text, "");
 
@@ -195,13 +170,13 @@ END_TEST
 START_TEST(same_zone_in_the_next_generation_is_the_same_memory)
 {
     rv_zone_spec_t spec = spec_of("auto", SIZE);
-    rv_zone_t *zone = opened(&spec, NULL);
+    rv_zone_t *zone = zone_opened(&spec, NULL);
     char name[] = "test", owner[] = "module"; /* other text, same content */
 
     content_of(zone)->number = 99;
     spec.name = name;
     spec.owner = owner;
-    rv_zone_t *again = opened(&spec, zone);
+    rv_zone_t *again = zone_opened(&spec, zone);
     ck_assert_ptr_eq(again, zone);
     ck_assert_int_eq(inits, 1);
     ck_assert_int_eq(content_of(again)->number, 99);
@@ -228,13 +203,13 @@ static const struct {
 START_TEST(changed_zone_is_new_memory_and_its_owner_carries_over)
 {
     rv_zone_spec_t spec = spec_of("anon", SIZE);
-    rv_zone_t *old = opened(&spec, NULL);
+    rv_zone_t *old = zone_opened(&spec, NULL);
 
     content_of(old)->number = 41;
     spec.type = changes[_i].type;
     spec.size = changes[_i].size;
     spec.need = changes[_i].need;
-    rv_zone_t *zone = opened(&spec, old);
+    rv_zone_t *zone = zone_opened(&spec, old);
     ck_assert_ptr_ne(zone, old);
     ck_assert_int_eq(inits, 2);
     ck_assert_ptr_eq(seen_old, old);
@@ -257,12 +232,12 @@ END_TEST
 START_TEST(zone_of_another_owner_is_refused)
 {
     rv_zone_spec_t spec = spec_of("anon", SIZE);
-    rv_zone_t *old = opened(&spec, NULL);
+    rv_zone_t *old = zone_opened(&spec, NULL);
 
     spec.owner = "other";
-    assert_not_opened(&spec, old, "zone \"test\" belongs to \"module\", not to \"other\"");
+    zone_assert_refused(&spec, old, "zone \"test\" belongs to \"module\", not to \"other\"");
     spec.size *= 2;
-    assert_not_opened(&spec, old, "zone \"test\" belongs to \"module\", not to \"other\"");
+    zone_assert_refused(&spec, old, "zone \"test\" belongs to \"module\", not to \"other\"");
     ck_assert_int_eq(content_of(old)->number, 7);
     rv_zone_close(old, 1); /* the one opening that there is */
 }
@@ -271,17 +246,17 @@ END_TEST
 START_TEST(owner_that_cannot_fill_it_undoes_the_opening)
 {
     rv_zone_spec_t spec = spec_of("anon", SIZE);
-    rv_zone_t *old = opened(&spec, NULL), *zone = NULL;
+    rv_zone_t *old = zone_opened(&spec, NULL), *zone = NULL;
 
     init_result = RV_ERROR;
     spec.size *= 2;
     errno = 0;
-    ck_assert_int_eq(rv_zone_open(&spec, old, &zone, error), RV_ERROR);
-    ck_assert_ptr_nonnull(strstr(error, "zone \"test\": filling it failed ("));
+    ck_assert_int_eq(rv_zone_open(&spec, old, &zone, zone_error()), RV_ERROR);
+    ck_assert_ptr_nonnull(strstr(zone_error(), "zone \"test\": filling it failed ("));
     ck_assert_ptr_null(zone);
 
     spec.size = SIZE; /* the old one is as it was */
-    rv_zone_t *again = opened(&spec, old);
+    rv_zone_t *again = zone_opened(&spec, old);
     ck_assert_ptr_eq(again, old);
     ck_assert_int_eq(content_of(old)->number, 7);
     rv_zone_close(again, 1);
@@ -296,7 +271,7 @@ START_TEST(memory_that_cannot_be_had_is_told_with_errno)
 
     snprintf(want, sizeof(want), "zone \"test\": mapping %zu bytes of anon failed (%d: %s)",
         spec.size, ENOMEM, strerror(ENOMEM));
-    assert_not_opened(&spec, NULL, want);
+    zone_assert_refused(&spec, NULL, want);
 }
 END_TEST
 
@@ -305,7 +280,7 @@ END_TEST
 START_TEST(handle_is_given_back_with_the_last_opening)
 {
     rv_zone_spec_t spec = spec_of("anon", SIZE);
-    rv_zone_t *zone = opened(&spec, NULL);
+    rv_zone_t *zone = zone_opened(&spec, NULL);
     int first = 1, second = 10;
 
     rv_zone_set_handle(zone, &first, release);
@@ -314,7 +289,7 @@ START_TEST(handle_is_given_back_with_the_last_opening)
     ck_assert_int_eq(released, 1);
     ck_assert_ptr_eq(rv_zone_handle(zone), &second);
 
-    ck_assert_ptr_eq(opened(&spec, zone), zone);
+    ck_assert_ptr_eq(zone_opened(&spec, zone), zone);
     rv_zone_close(zone, 0);
     ck_assert_int_eq(released, 1);
     rv_zone_close(zone, 0);
@@ -325,14 +300,14 @@ END_TEST
 START_TEST(held_zone_stays_open_as_long_as_its_holder)
 {
     rv_zone_spec_t spec = spec_of("anon", SIZE);
-    rv_zone_t *old = opened(&spec, NULL);
+    rv_zone_t *old = zone_opened(&spec, NULL);
     content_t *content = content_of(old);
     int one = 1;
 
     rv_zone_set_handle(old, &one, release);
     spec.size *= 2;
     seen_old = NULL;
-    rv_zone_t *zone = opened(&spec, NULL);
+    rv_zone_t *zone = zone_opened(&spec, NULL);
     rv_zone_hold(zone, old);
     rv_zone_close(old, 1);
     ck_assert_int_eq(released, 0);
@@ -342,7 +317,7 @@ START_TEST(held_zone_stays_open_as_long_as_its_holder)
 
     /* and so when the holder itself is closed */
     spec.size = SIZE;
-    old = opened(&spec, NULL);
+    old = zone_opened(&spec, NULL);
     rv_zone_set_handle(old, &one, release);
     rv_zone_hold(zone, old);
     rv_zone_close(old, 1);
@@ -360,14 +335,16 @@ init_nothing(RV_UNUSED rv_zone_t *zone, RV_UNUSED rv_zone_t *old, RV_UNUSED void
     return RV_OK;
 }
 
+static const rv_zone_calls_t no_content = { .init = init_nothing };
+
 START_TEST(memory_is_zeroed_aligned_and_ends_with_the_zone)
 {
     rv_zone_spec_t spec = spec_of("auto", SIZE);
     size_t total = 0;
     char *last = NULL, *p;
 
-    spec.init = init_nothing;
-    rv_zone_t *zone = opened(&spec, NULL);
+    spec.calls = &no_content;
+    rv_zone_t *zone = zone_opened(&spec, NULL);
     for (size_t size = 1; (p = rv_zone_alloc(zone, size)) != NULL; size = size * 3 % 1000 + 1) {
         ck_assert_uint_eq((uintptr_t) p % 64, 0);
         ck_assert(last == NULL || p >= last);
@@ -392,8 +369,8 @@ START_TEST(memory_may_be_taken_to_the_last_byte)
     static const size_t too_much[] = { SIZE, SIZE_MAX, SIZE_MAX - 62, SIZE_MAX / 2 };
     size_t room = 0;
 
-    spec.init = init_nothing;
-    rv_zone_t *zone = opened(&spec, NULL);
+    spec.calls = &no_content;
+    rv_zone_t *zone = zone_opened(&spec, NULL);
     for (size_t i = 0; i < rv_countof(too_much); i++) {
         errno = 0;
         ck_assert_ptr_null(rv_zone_alloc(zone, too_much[i]));
@@ -407,7 +384,7 @@ START_TEST(memory_may_be_taken_to_the_last_byte)
     ck_assert_ptr_null(rv_zone_alloc(zone, 1));
     rv_zone_close(zone, 1);
 
-    zone = opened(&spec, NULL);
+    zone = zone_opened(&spec, NULL);
     ck_assert_ptr_null(rv_zone_alloc(zone, room + 1));
     char *all = rv_zone_alloc(zone, room);
     ck_assert_ptr_nonnull(all);
@@ -445,12 +422,5 @@ zone_suite(void)
 int
 main(void)
 {
-    SRunner *runner = srunner_create(zone_suite());
-
-    srunner_run_all(runner, CK_NORMAL);
-
-    int failed = srunner_ntests_failed(runner);
-
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return fixture_run(zone_suite());
 }

@@ -5,18 +5,7 @@
  * lock. It counts how often it was filled and repaired outside the zone, in
  * memory that no rebuilding clears.
  */
-#include "rv_zone.h"
-
-#include <check.h>
-#include <errno.h>
-#include <sched.h>
-#include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/mman.h>
-#include <sys/wait.h>
-#include <unistd.h>
+#include "zone_fixture.h"
 
 #define SIZE 16384
 #define WAITING 3
@@ -28,14 +17,13 @@ typedef struct {
 
 /* Seen by all processes of a test. */
 typedef struct {
-    volatile int inits, repairs, locked, rebuilt, failed;
+    volatile int inits, repairs, locked, repaired, rebuilt, failed;
     int init_result;
 } report_t;
 
 static report_t *report;
 static rv_zone_t *zone;
 static content_t *content;
-static char error[RV_ZONE_ERROR];
 
 static int
 init(rv_zone_t *z, rv_zone_t *old, RV_UNUSED void *data)
@@ -79,49 +67,27 @@ repair_and_die(RV_UNUSED rv_zone_t *z, RV_UNUSED void *data)
 static void
 setup(void)
 {
-    report = mmap(NULL, sizeof(*report), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    ck_assert_ptr_ne(report, MAP_FAILED);
+    report = fixture_shared(sizeof(*report));
 }
 
 static void
 open_with(int (*repair)(rv_zone_t *, void *))
 {
+    static rv_zone_calls_t calls;
     const rv_zone_spec_t spec = { .name = "test",
         .owner = "module",
         .type = "auto",
         .size = SIZE,
         .need = 1000,
-        .init = init,
-        .repair = repair,
+        .calls = &calls,
         .data = report };
 
-    ck_assert_msg(rv_zone_open(&spec, NULL, &zone, error) == RV_OK, "%s", error);
+    calls = (rv_zone_calls_t){ .init = init, .repair = repair };
+    zone = zone_opened(&spec, NULL);
     ck_assert_int_eq(report->inits, 1);
 }
 
 /* --- other processes ------------------------------------------------------------------------ */
-
-static pid_t
-spawn(void (*body)(void))
-{
-    pid_t pid = fork();
-
-    ck_assert_int_ne(pid, -1);
-    if (pid == 0) {
-        body();
-        _exit(EXIT_SUCCESS);
-    }
-    return pid;
-}
-
-static void
-assert_exits(pid_t pid)
-{
-    int status;
-
-    ck_assert_int_eq(waitpid(pid, &status, 0), pid);
-    ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == 0, "status %x", (unsigned) status);
-}
 
 /* Holds the lock, in the middle of a change, and never gives it back. */
 static void
@@ -139,23 +105,10 @@ static pid_t
 spawn_holder(void)
 {
     report->locked = 0;
-    pid_t pid = spawn(hold);
+    pid_t pid = fixture_spawn(hold);
 
-    while (!report->locked) {
-        ck_assert_int_eq(waitpid(pid, NULL, WNOHANG), 0);
-        sched_yield();
-    }
+    fixture_wait_for(&report->locked, pid);
     return pid;
-}
-
-static void
-kill_it(pid_t pid)
-{
-    int status;
-
-    ck_assert_int_eq(kill(pid, SIGKILL), 0);
-    ck_assert_int_eq(waitpid(pid, &status, 0), pid);
-    ck_assert(WIFSIGNALED(status));
 }
 
 /* Takes the lock once and tells what that said. */
@@ -164,6 +117,9 @@ try(void)
 {
     switch (rv_zone_lock(zone)) {
     case RV_OK:
+        break;
+    case RV_ZONE_REPAIRED:
+        report->repaired++;
         break;
     case RV_ZONE_REBUILT:
         report->rebuilt++;
@@ -177,23 +133,6 @@ try(void)
     rv_zone_unlock(zone);
 }
 
-/* A child that does nothing but lock sleeps only when it has to wait. */
-static void
-wait_until_asleep(pid_t pid)
-{
-    char path[64], state = '?';
-
-    snprintf(path, sizeof(path), "/proc/%d/stat", (int) pid);
-    while (state != 'S') {
-        FILE *stat = fopen(path, "re");
-
-        ck_assert_ptr_nonnull(stat);
-        ck_assert_int_eq(fscanf(stat, "%*d %*s %c", &state), 1);
-        fclose(stat);
-        sched_yield();
-    }
-}
-
 static void
 assert_normal(void)
 {
@@ -201,7 +140,7 @@ assert_normal(void)
     content->first++;
     content->second++;
     rv_zone_unlock(zone);
-    assert_exits(spawn(try));
+    fixture_wait(fixture_spawn(try));
     ck_assert_int_eq(report->failed, 0);
 }
 
@@ -225,9 +164,9 @@ START_TEST(processes_exclude_each_other)
 
     open_with(repair_well);
     for (int i = 0; i < WAITING; i++)
-        pids[i] = spawn(count);
+        pids[i] = fixture_spawn(count);
     for (int i = 0; i < WAITING; i++)
-        assert_exits(pids[i]);
+        fixture_wait(pids[i]);
     ck_assert_int_eq(content->first, 1000 + WAITING * 20000);
     ck_assert_int_eq(report->repairs, 0);
 }
@@ -237,19 +176,19 @@ START_TEST(content_is_repaired_once_after_a_death)
 {
     open_with(repair_well);
     for (int i = 1; i <= 3; i++) {
-        kill_it(spawn_holder());
+        fixture_kill(spawn_holder());
         ck_assert_int_ne(content->first, content->second);
-        ck_assert_int_eq(rv_zone_lock(zone), RV_OK);
+        ck_assert_int_eq(rv_zone_lock(zone), RV_ZONE_REPAIRED);
         ck_assert_int_eq(content->first, 1000 + 2 * i - 1); /* what was there has stayed */
         ck_assert_int_eq(content->second, content->first);
         ck_assert_int_eq(report->repairs, i);
         rv_zone_unlock(zone);
         assert_normal();
         ck_assert_int_eq(report->repairs, i);
-        ck_assert_uint_eq(rv_zone_recoveries(zone), (unsigned) i);
+        ck_assert_uint_eq(zone_recoveries(zone), (unsigned) i);
     }
     ck_assert_int_eq(report->inits, 1);
-    ck_assert_uint_eq(rv_zone_generation(zone), 1);
+    ck_assert_uint_eq(zone_generation(zone), 1);
 }
 END_TEST
 
@@ -260,16 +199,17 @@ START_TEST(one_of_those_who_wait_repairs)
     open_with(repair_well);
     pid_t holder = spawn_holder();
     for (int i = 0; i < WAITING; i++)
-        pids[i] = spawn(try);
+        pids[i] = fixture_spawn(try);
     for (int i = 0; i < WAITING; i++)
-        wait_until_asleep(pids[i]);
-    kill_it(holder);
+        fixture_wait_until_asleep(pids[i]);
+    fixture_kill(holder);
     for (int i = 0; i < WAITING; i++)
-        assert_exits(pids[i]);
+        fixture_wait(pids[i]);
     ck_assert_int_eq(report->repairs, 1);
+    ck_assert_int_eq(report->repaired, 1);
     ck_assert_int_eq(report->failed, 0);
     ck_assert_int_eq(report->rebuilt, 0);
-    ck_assert_uint_eq(rv_zone_recoveries(zone), 1);
+    ck_assert_uint_eq(zone_recoveries(zone), 1);
 }
 END_TEST
 
@@ -285,25 +225,25 @@ START_TEST(content_beyond_repair_is_made_anew_under_the_lock)
     for (unsigned i = 1; i <= 3; i++) {
         content->more[99] = 'x';
         ck_assert_ptr_nonnull(rv_zone_alloc(zone, 5000)); /* it could not be had twice */
-        kill_it(spawn_holder());
+        fixture_kill(spawn_holder());
 
         ck_assert_int_eq(rv_zone_lock(zone), RV_ZONE_REBUILT);
-        ck_assert_uint_eq(rv_zone_generation(zone), 1 + i);
+        ck_assert_uint_eq(zone_generation(zone), 1 + i);
         ck_assert_int_eq(report->inits, 1 + (int) i);
         ck_assert_ptr_eq(content, before);
         ck_assert_int_eq(content->first, 1000);
         ck_assert_int_eq(content->second, 1000);
         ck_assert_int_eq(content->more[99], 0);
 
-        pid_t pid = spawn(try); /* the lock is held */
-        wait_until_asleep(pid);
+        pid_t pid = fixture_spawn(try); /* the lock is held */
+        fixture_wait_until_asleep(pid);
         rv_zone_unlock(zone);
-        assert_exits(pid);
+        fixture_wait(pid);
         ck_assert_int_eq(report->rebuilt, 0);
         assert_normal();
     }
     ck_assert_int_eq(report->repairs, no_repairs[_i] == NULL ? 0 : 3);
-    ck_assert_uint_eq(rv_zone_recoveries(zone), 0);
+    ck_assert_uint_eq(zone_recoveries(zone), 0);
 }
 END_TEST
 
@@ -315,16 +255,16 @@ START_TEST(one_of_those_who_wait_rebuilds)
     open_with(NULL);
     pid_t holder = spawn_holder();
     for (int i = 0; i < WAITING; i++)
-        pids[i] = spawn(try);
+        pids[i] = fixture_spawn(try);
     for (int i = 0; i < WAITING; i++)
-        wait_until_asleep(pids[i]);
-    kill_it(holder);
+        fixture_wait_until_asleep(pids[i]);
+    fixture_kill(holder);
     for (int i = 0; i < WAITING; i++)
-        assert_exits(pids[i]);
+        fixture_wait(pids[i]);
     ck_assert_int_eq(report->rebuilt, 1);
     ck_assert_int_eq(report->inits, 2);
     ck_assert_int_eq(report->failed, 0);
-    ck_assert_uint_eq(rv_zone_generation(zone), 2);
+    ck_assert_uint_eq(zone_generation(zone), 2);
 }
 END_TEST
 
@@ -334,8 +274,8 @@ START_TEST(death_in_a_repair_leads_to_new_content)
     int status;
 
     open_with(repair_and_die);
-    kill_it(spawn_holder());
-    pid_t pid = spawn(try);
+    fixture_kill(spawn_holder());
+    pid_t pid = fixture_spawn(try);
     ck_assert_int_eq(waitpid(pid, &status, 0), pid);
     ck_assert(WIFSIGNALED(status));
     ck_assert_int_eq(content->first, -1);
@@ -343,7 +283,7 @@ START_TEST(death_in_a_repair_leads_to_new_content)
     ck_assert_int_eq(rv_zone_lock(zone), RV_ZONE_REBUILT);
     ck_assert_int_eq(report->repairs, 1);
     ck_assert_int_eq(content->first, 1000);
-    ck_assert_uint_eq(rv_zone_generation(zone), 2);
+    ck_assert_uint_eq(zone_generation(zone), 2);
     rv_zone_unlock(zone);
     assert_normal();
 }
@@ -353,13 +293,13 @@ START_TEST(content_that_cannot_be_made_anew_locks_everybody_out)
 {
     open_with(NULL);
     report->init_result = RV_ERROR;
-    kill_it(spawn_holder());
+    fixture_kill(spawn_holder());
     ck_assert_int_eq(rv_zone_lock(zone), RV_ERROR);
     ck_assert_int_eq(report->inits, 2);
 
     report->init_result = RV_OK; /* too late */
     ck_assert_int_eq(rv_zone_lock(zone), RV_ERROR);
-    assert_exits(spawn(try));
+    fixture_wait(fixture_spawn(try));
     ck_assert_int_eq(report->failed, 1);
     ck_assert_int_eq(report->inits, 2);
 }
@@ -375,9 +315,99 @@ close_it(void)
 START_TEST(zone_that_a_worker_closes_stays_with_the_others)
 {
     open_with(repair_well);
-    assert_exits(spawn(close_it));
+    fixture_wait(fixture_spawn(close_it));
     assert_normal();
     rv_zone_close(zone, 1);
+}
+END_TEST
+
+/* --- looking after the death of a process ------------------------------------------------------- */
+
+START_TEST(looking_after_a_death_repairs_at_once)
+{
+    open_with(repair_well);
+    ck_assert_int_eq(rv_zone_look_after(zone), RV_OK);
+    fixture_kill(spawn_holder());
+    ck_assert_int_ne(content->first, content->second);
+
+    ck_assert_int_eq(rv_zone_look_after(zone), RV_ZONE_REPAIRED);
+    ck_assert_int_eq(content->first, content->second);
+    ck_assert_uint_eq(zone_recoveries(zone), 1);
+    ck_assert_int_eq(rv_zone_look_after(zone), RV_OK);
+    assert_normal();
+    ck_assert_int_eq(report->repairs, 1);
+}
+END_TEST
+
+START_TEST(looking_after_a_death_makes_anew_what_is_beyond_repair)
+{
+    open_with(repair_badly);
+    fixture_kill(spawn_holder());
+    ck_assert_int_eq(rv_zone_look_after(zone), RV_ZONE_REBUILT);
+    ck_assert_uint_eq(zone_generation(zone), 2);
+    ck_assert_int_eq(report->repairs, 1);
+    ck_assert_int_eq(content->first, 1000);
+    assert_normal();
+
+    report->init_result = RV_ERROR;
+    fixture_kill(spawn_holder());
+    ck_assert_int_eq(rv_zone_look_after(zone), RV_ERROR);
+    ck_assert_int_eq(rv_zone_look_after(zone), RV_ERROR);
+}
+END_TEST
+
+/* A worker that is stopped, say, while it holds the lock: the master does not wait for it. */
+START_TEST(looking_does_not_wait_for_one_that_lives)
+{
+    open_with(repair_well);
+    pid_t pid = spawn_holder();
+    ck_assert_int_eq(kill(pid, SIGSTOP), 0);
+
+    for (int i = 0; i < 3; i++)
+        ck_assert_int_eq(rv_zone_look_after(zone), RV_OK);
+    ck_assert_int_ne(content->first, content->second); /* which is its own affair */
+    ck_assert_int_eq(report->repairs, 0);
+
+    pid_t waits = fixture_spawn(try); /* and it has the lock still */
+    fixture_wait_until_asleep(waits);
+    fixture_kill(pid);
+    fixture_wait(waits);
+    ck_assert_int_eq(report->repaired, 1);
+    ck_assert_int_eq(rv_zone_look_after(zone), RV_OK);
+    assert_normal();
+}
+END_TEST
+
+/* The one that repairs is killed in the middle of it; the master looks. */
+START_TEST(death_in_a_repair_is_looked_after)
+{
+    open_with(repair_and_die);
+    fixture_kill(spawn_holder());
+    ck_assert_int_eq(fixture_signal_of(fixture_spawn(try)), SIGKILL);
+    ck_assert_int_eq(rv_zone_look_after(zone), RV_ZONE_REBUILT);
+    ck_assert_int_eq(report->repairs, 1);
+    ck_assert_int_eq(content->first, 1000);
+    assert_normal();
+}
+END_TEST
+
+/* A worker repaired, another made it anew: whoever looks is told of it all. */
+START_TEST(all_processes_tell_the_same_of_it)
+{
+    rv_zone_info_t info;
+
+    open_with(repair_well);
+    fixture_kill(spawn_holder());
+    fixture_wait(fixture_spawn(try));
+    rv_zone_info(zone, &info);
+    ck_assert_str_eq(info.name, "test");
+    ck_assert_str_eq(info.owner, "module");
+    ck_assert_str_eq(info.type, rv_zone_type(zone));
+    ck_assert_uint_eq(info.size, SIZE);
+    ck_assert_uint_gt(info.used, sizeof(content_t) + 100);
+    ck_assert_uint_lt(info.used, SIZE);
+    ck_assert_uint_eq(info.generation, 1);
+    ck_assert_uint_eq(info.recoveries, 1);
 }
 END_TEST
 
@@ -398,6 +428,11 @@ zone_lock_suite(void)
     tcase_add_test(tcase, death_in_a_repair_leads_to_new_content);
     tcase_add_test(tcase, content_that_cannot_be_made_anew_locks_everybody_out);
     tcase_add_test(tcase, zone_that_a_worker_closes_stays_with_the_others);
+    tcase_add_test(tcase, looking_after_a_death_repairs_at_once);
+    tcase_add_test(tcase, looking_after_a_death_makes_anew_what_is_beyond_repair);
+    tcase_add_test(tcase, looking_does_not_wait_for_one_that_lives);
+    tcase_add_test(tcase, death_in_a_repair_is_looked_after);
+    tcase_add_test(tcase, all_processes_tell_the_same_of_it);
 
     suite_add_tcase(suite, tcase);
     return suite;
@@ -406,12 +441,5 @@ zone_lock_suite(void)
 int
 main(void)
 {
-    SRunner *runner = srunner_create(zone_lock_suite());
-
-    srunner_run_all(runner, CK_NORMAL);
-
-    int failed = srunner_ntests_failed(runner);
-
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return fixture_run(zone_lock_suite());
 }

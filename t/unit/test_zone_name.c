@@ -4,26 +4,13 @@
  * A name that a dead daemon left is taken over, one of a living daemon or of
  * something else is not touched, and in the end none of ours is left.
  */
-#include "rv_zone.h"
-
-#include <check.h>
-#include <errno.h>
-#include <fcntl.h>
-#include <sched.h>
-#include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <sys/wait.h>
-#include <unistd.h>
+#include "zone_fixture.h"
 
 #define SIZE 8192
 #define TEXT_SIZE 256
 #define SEGMENTS "/dev/shm" /* where the names of posix zones can be looked at */
 
-static char want[TEXT_SIZE], error[RV_ZONE_ERROR];
+static char want[TEXT_SIZE];
 static char instance[32];
 static int init_result;
 
@@ -62,8 +49,7 @@ static void
 setup(void)
 {
     clear();
-    ready = mmap(NULL, sizeof(*ready), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    ck_assert_ptr_ne((void *) ready, MAP_FAILED);
+    ready = fixture_shared(sizeof(*ready));
 }
 
 static int
@@ -80,6 +66,8 @@ init(rv_zone_t *zone, RV_UNUSED rv_zone_t *old, RV_UNUSED void *data)
     return init_result;
 }
 
+static const rv_zone_calls_t calls = { .init = init };
+
 static rv_zone_spec_t
 new_spec(void)
 {
@@ -89,16 +77,7 @@ new_spec(void)
         .instance = instance,
         .size = SIZE,
         .need = 100,
-        .init = init };
-}
-
-static rv_zone_t *
-opened(const rv_zone_spec_t *spec, rv_zone_t *old)
-{
-    rv_zone_t *zone = NULL;
-
-    ck_assert_msg(rv_zone_open(spec, old, &zone, error) == RV_OK, "%s", error);
-    return zone;
+        .calls = &calls };
 }
 
 static const char *
@@ -122,7 +101,7 @@ live(const rv_zone_spec_t *spec)
 {
     rv_zone_t *zone;
 
-    if (rv_zone_open(spec, NULL, &zone, error) != RV_OK)
+    if (rv_zone_open(spec, NULL, &zone, zone_error()) != RV_OK)
         _exit(EXIT_FAILURE);
     rv_zone_adopt(zone);
     *ready = 1;
@@ -139,21 +118,8 @@ spawn_daemon(const rv_zone_spec_t *spec)
     ck_assert_int_ne(pid, -1);
     if (pid == 0)
         live(spec);
-    while (!*ready) {
-        ck_assert_int_eq(waitpid(pid, NULL, WNOHANG), 0);
-        sched_yield();
-    }
+    fixture_wait_for(ready, pid);
     return pid;
-}
-
-static void
-kill_it(pid_t pid)
-{
-    int status;
-
-    ck_assert_int_eq(kill(pid, SIGKILL), 0);
-    ck_assert_int_eq(waitpid(pid, &status, 0), pid);
-    ck_assert(WIFSIGNALED(status));
 }
 
 /* --- names ---------------------------------------------------------------------------------------- */
@@ -178,10 +144,10 @@ START_TEST(name_goes_with_the_one_who_is_to_remove_it)
     const rv_zone_spec_t spec = new_spec();
     int status;
 
-    rv_zone_t *zone = opened(&spec, NULL);
+    rv_zone_t *zone = zone_opened(&spec, NULL);
     rv_zone_adopt(zone);
     ck_assert_uint_eq(names(), 1);
-    ck_assert_ptr_eq(opened(&spec, zone), zone);
+    ck_assert_ptr_eq(zone_opened(&spec, zone), zone);
     ck_assert_uint_eq(names(), 1);
 
     pid_t pid = fork();
@@ -203,9 +169,9 @@ START_TEST(name_of_a_dead_daemon_is_taken_over)
 {
     const rv_zone_spec_t spec = new_spec();
 
-    kill_it(spawn_daemon(&spec));
+    fixture_kill(spawn_daemon(&spec));
     ck_assert_uint_eq(names(), 1);
-    rv_zone_t *zone = opened(&spec, NULL);
+    rv_zone_t *zone = zone_opened(&spec, NULL);
     ck_assert_uint_eq(names(), 1);
     ck_assert_str_eq(text_of(zone), by(getpid()));
     rv_zone_close(zone, 1);
@@ -219,7 +185,7 @@ START_TEST(name_of_a_living_daemon_is_not)
     char name[TEXT_SIZE], text[SIZE];
 
     pid_t pid = spawn_daemon(&spec);
-    rv_zone_t *zone = opened(&spec, NULL);
+    rv_zone_t *zone = zone_opened(&spec, NULL);
     ck_assert_uint_eq(names(), 3);
     ck_assert_str_eq(text_of(zone), by(getpid()));
 
@@ -232,8 +198,8 @@ START_TEST(name_of_a_living_daemon_is_not)
 
     rv_zone_close(zone, 1);
     ck_assert_uint_eq(names(), 1);
-    kill_it(pid);
-    rv_zone_close(opened(&spec, NULL), 1);
+    fixture_kill(pid);
+    rv_zone_close(zone_opened(&spec, NULL), 1);
     ck_assert_uint_eq(names(), 0);
 }
 END_TEST
@@ -242,7 +208,7 @@ END_TEST
 START_TEST(name_belongs_to_the_process_that_adopted_it)
 {
     const rv_zone_spec_t spec = new_spec();
-    rv_zone_t *zone = opened(&spec, NULL);
+    rv_zone_t *zone = zone_opened(&spec, NULL);
     int status;
 
     pid_t pid = fork();
@@ -252,7 +218,7 @@ START_TEST(name_belongs_to_the_process_that_adopted_it)
         _exit(0);
     }
     ck_assert_int_eq(waitpid(pid, &status, 0), pid);
-    rv_zone_t *other = opened(&spec, NULL);
+    rv_zone_t *other = zone_opened(&spec, NULL);
     ck_assert_uint_eq(names(), 1);
     rv_zone_close(other, 1);
     rv_zone_close(zone, 0);
@@ -263,10 +229,10 @@ END_TEST
 START_TEST(changed_zone_gets_another_name)
 {
     rv_zone_spec_t spec = new_spec();
-    rv_zone_t *old = opened(&spec, NULL);
+    rv_zone_t *old = zone_opened(&spec, NULL);
 
     spec.size *= 2;
-    rv_zone_t *zone = opened(&spec, old);
+    rv_zone_t *zone = zone_opened(&spec, old);
     ck_assert_uint_eq(names(), 3);
     rv_zone_close(old, 1);
     ck_assert_uint_eq(names(), 2);
@@ -287,14 +253,14 @@ START_TEST(name_of_something_else_is_left_alone)
         ck_assert_int_eq(ftruncate(fd, i % 2 == 0 ? SIZE : 10), 0);
         close(fd);
         if (i == 0) {
-            rv_zone_close(opened(&spec, NULL), 1);
+            rv_zone_close(zone_opened(&spec, NULL), 1);
             ck_assert_uint_eq(names(), 1);
         }
     }
-    ck_assert_int_eq(rv_zone_open(&spec, NULL, &zone, error), RV_ERROR);
+    ck_assert_int_eq(rv_zone_open(&spec, NULL, &zone, zone_error()), RV_ERROR);
     snprintf(want, sizeof(want), "zone \"test\": mapping %d bytes of posix failed (%d: %s)", SIZE,
         EEXIST, strerror(EEXIST));
-    ck_assert_str_eq(error, want);
+    ck_assert_str_eq(zone_error(), want);
     ck_assert_uint_eq(names(), (1u << 20) - 1);
 }
 END_TEST
@@ -305,7 +271,7 @@ START_TEST(zone_that_cannot_be_filled_leaves_no_name)
     rv_zone_t *zone = NULL;
 
     init_result = RV_ERROR;
-    ck_assert_int_eq(rv_zone_open(&spec, NULL, &zone, error), RV_ERROR);
+    ck_assert_int_eq(rv_zone_open(&spec, NULL, &zone, zone_error()), RV_ERROR);
     ck_assert_uint_eq(names(), 0);
 }
 END_TEST
@@ -334,12 +300,5 @@ zone_name_suite(void)
 int
 main(void)
 {
-    SRunner *runner = srunner_create(zone_name_suite());
-
-    srunner_run_all(runner, CK_NORMAL);
-
-    int failed = srunner_ntests_failed(runner);
-
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return fixture_run(zone_name_suite());
 }
