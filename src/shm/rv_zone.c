@@ -59,6 +59,8 @@ rv_zone_adopt(rv_zone_t *zone)
     atomic_store(&rv_zone_layout_header(zone)->pid, getpid());
     zone->adopted = 1;
     zone->alone = 0;
+    if (zone->spec.pinned) /* again: a fork on the way here has lost it; it was possible before */
+        (void) rv_shm_pin(&zone->shm);
     if (zone->path == NULL || strcmp(zone->path, zone->shm.path) == 0)
         return RV_OK;
 

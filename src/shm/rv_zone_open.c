@@ -396,6 +396,21 @@ rv_zone_inherit(const rv_zone_spec_t *spec, int fd, rv_zone_t **zone, char error
 
 /* --- opening ---------------------------------------------------------------------------- */
 
+/* Adds to what has been said. */
+static void RV_PRINTF(2, 3) warn(char *warning, const char *fmt, ...)
+{
+    size_t length = strlen(warning);
+    va_list args;
+
+    if (length > 0)
+        length += (size_t) snprintf(warning + length, RV_ZONE_ERROR - length, "; ");
+    if (length >= RV_ZONE_ERROR)
+        return;
+    va_start(args, fmt);
+    vsnprintf(warning + length, RV_ZONE_ERROR - length, fmt, args);
+    va_end(args);
+}
+
 /* What was asked for and cannot be had, but is no reason not to start. */
 static void
 set_extras(rv_zone_t *zone, char *warning)
@@ -403,11 +418,11 @@ set_extras(rv_zone_t *zone, char *warning)
     const rv_zone_spec_t *spec = &zone->spec;
 
     if (spec->huge && !zone->shm.huge)
-        (void) fail(warning, "zone \"%s\": no huge pages for %zu bytes of %s, using normal ones",
+        warn(warning, "zone \"%s\": no huge pages for %zu bytes of %s, using normal ones",
             zone->name, spec->size, zone->shm.type->name);
     if (spec->pinned && rv_shm_pin(&zone->shm) != RV_OK)
-        (void) fail(warning, "zone \"%s\": mlock of %zu bytes failed (%d: %s)", zone->name,
-            zone->shm.size, errno, strerror(errno));
+        warn(warning, "zone \"%s\": mlock of %zu bytes failed (%d: %s)", zone->name, zone->shm.size,
+            errno, strerror(errno));
 }
 
 static int
