@@ -53,6 +53,7 @@ static const struct {
 static rv_channel_totals_t published;
 static rv_stats_owner_t self; /* whose the row is */
 static int row = -1;
+static rv_stats_t *entered; /* where it is */
 
 int
 rv_counts_define(rv_stats_defs_t *defs)
@@ -67,6 +68,16 @@ rv_counts_define(rv_stats_defs_t *defs)
 int
 rv_counts_enter(rv_stats_t *st, unsigned worker, unsigned generation)
 {
+    /* what waits to be sent is counted here from now on */
+    rv_stats_change_t moved = { 0, -(int64_t) published.queued };
+    int queued = entered == NULL ? RV_ERROR : rv_stats_find(entered, "channel", "queued");
+    if (queued >= 0) {
+        moved.cell = (unsigned) queued;
+        rv_stats_apply(entered, &moved, 1);
+    }
+    published.queued = 0;
+    entered = st;
+
     self = (rv_stats_owner_t){ .worker = worker,
         .generation = generation,
         .pid = getpid(),

@@ -13,7 +13,7 @@
 int rv_counts_define(rv_stats_defs_t *defs);
 
 /* Gives this process, which has none given by a master, a row of its own: as RV_STATS_MASTER, or
- * as the one worker without a master. */
+ * as the one worker without a master. Once more for other memory, the former is mapped still. */
 int rv_counts_enter(rv_stats_t *st, unsigned worker, unsigned generation);
 
 /* Says once more whose that row is: it was cut off. */

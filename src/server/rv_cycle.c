@@ -321,28 +321,33 @@ rv_cycle_commit(rv_cycle_t *cycle, rv_cycle_t *old)
     rv_log_use(&cycle->log);
 }
 
-/* What was found of a zone. */
+/* What has become of a zone since it was looked at last, by whatever process. */
 static void
-report(const rv_cycle_t *cycle, const rv_zone_t *zone, int outcome, const char *why)
+report(const rv_cycle_t *cycle, rv_cycle_zone_t *z, int outcome, const char *why)
 {
-    if (outcome == RV_ZONE_REPAIRED) {
-        rv_log(RV_LOG_WARN, 0, "zone \"%s\" was repaired: %s", rv_zone_name(zone), why);
-        rv_counts_recoveries(cycle->stats, 1);
-    } else if (outcome == RV_ZONE_REBUILT) {
-        rv_log(RV_LOG_ERROR, 0, "zone \"%s\" was made anew, what it held is lost: %s",
-            rv_zone_name(zone), why);
-        rv_counts_rebuilds(cycle->stats, 1);
-    } else if (outcome == RV_ERROR) {
-        rv_log(RV_LOG_ALERT, errno, "zone \"%s\" is of no more use: %s", rv_zone_name(zone), why);
-    }
+    const char *name = rv_zone_name(z->zone);
+    unsigned repaired, rebuilt;
+
+    if (outcome == RV_ERROR && !z->failed)
+        rv_log(RV_LOG_CRIT, errno, "zone \"%s\" is of no use: %s", name, why);
+    z->failed = outcome == RV_ERROR;
+    if (!rv_zone_news(z->zone, &repaired, &rebuilt))
+        return;
+
+    if (repaired > 0)
+        rv_log(RV_LOG_WARN, 0, "zone \"%s\" was repaired: %s", name, why);
+    if (rebuilt > 0)
+        rv_log(RV_LOG_ERROR, 0, "zone \"%s\" was made anew, what it held is lost: %s", name, why);
+    rv_counts_recoveries(cycle->stats, repaired);
+    rv_counts_rebuilds(cycle->stats, rebuilt);
 }
 
 void
 rv_cycle_look_after_zones(const rv_cycle_t *cycle)
 {
-    for (const rv_cycle_zone_t *z = cycle->zones; z != NULL; z = z->next) {
+    for (rv_cycle_zone_t *z = cycle->zones; z != NULL; z = z->next) {
         if (z->zone != NULL)
-            report(cycle, z->zone, rv_zone_look_after(z->zone), "a process died in it");
+            report(cycle, z, rv_zone_look_after(z->zone), "a process died in it");
     }
 }
 
@@ -351,14 +356,14 @@ rv_cycle_mend_zones(const rv_cycle_t *cycle)
 {
     int mended = 0;
 
-    for (const rv_cycle_zone_t *z = cycle->zones; z != NULL; z = z->next) {
-        int is_stats = rv_zone_handle(z->zone) == cycle->stats;
+    for (rv_cycle_zone_t *z = cycle->zones; z != NULL; z = z->next) {
         int outcome = rv_zone_mend(z->zone);
+        int is_whole = outcome == RV_OK || outcome == RV_DONE;
 
-        if (outcome == RV_OK || outcome == RV_DONE)
-            continue;
-        mended |= is_stats;
-        report(cycle, z->zone, outcome, "its file was cut off");
+        if (!is_whole && rv_zone_handle(z->zone) == cycle->stats)
+            mended = 1;
+        /* where nothing was cut off a process has found what another one left */
+        report(cycle, z, outcome, is_whole ? "a process died in it" : "its file was cut off");
     }
     return mended;
 }

@@ -31,6 +31,7 @@ typedef struct rv_cycle_zone_s {
     struct rv_cycle_zone_s *next;
     rv_zone_spec_t spec;
     rv_zone_t *zone; /* NULL: not open */
+    int failed;      /* mending it failed, and that was logged */
 } rv_cycle_zone_t;
 
 /* One worker number, whoever fills it at the time. */

@@ -146,6 +146,8 @@ commit(master_t *m)
     if ((old == NULL || old->stats != cycle->stats)
         && rv_counts_enter(cycle->stats, RV_STATS_MASTER, cycle->generation) != RV_OK)
         rv_log(RV_LOG_ALERT, errno, "entering the master into the statistics failed");
+    if (old != NULL)
+        rv_stats_supersede(cycle->stats, old->stats);
     rv_cycle_commit(cycle, old);
     m->all.pending = NULL;
     m->all.current = cycle;
@@ -260,6 +262,8 @@ tick(master_t *m)
     if (m->all.current == NULL)
         return;
 
+    for (rv_cycle_t *c = NULL; (c = rv_generations_each(&m->all, c)) != NULL;)
+        (void) rv_stats_carry(c->stats);
     (void) rv_stats_save(m->all.current->stats);
     rv_stats_heartbeat(m->all.current->stats, (uint64_t) m->ticked);
 }

@@ -25,6 +25,22 @@ typedef struct {
     int openmetrics;
 } page_t;
 
+/* What the formats want escaped in a help; one that is missing is the name. */
+static void
+add_help(const page_t *page, const char *name, const char *help)
+{
+    if (*help == '\0')
+        rv_text_add(page->text, "%s", name);
+    for (; *help != '\0'; help++) {
+        if (*help == '\n')
+            rv_text_add(page->text, "\\n");
+        else if (*help == '\\' || (*help == '"' && page->openmetrics))
+            rv_text_add(page->text, "\\%c", *help);
+        else
+            rv_text_add(page->text, "%c", *help);
+    }
+}
+
 /* HELP and TYPE of a family. */
 static void
 head(const page_t *page, const char *name, const char *type, const char *help)
@@ -32,8 +48,9 @@ head(const page_t *page, const char *name, const char *type, const char *help)
     int counter = strcmp(type, "counter") == 0 && !page->openmetrics;
     const char *suffix = counter ? "_total" : "";
 
-    rv_text_add(
-        page->text, "# HELP %s%s %s\n# TYPE %s%s %s\n", name, suffix, help, name, suffix, type);
+    rv_text_add(page->text, "# HELP %s%s ", name, suffix);
+    add_help(page, name, help);
+    rv_text_add(page->text, "\n# TYPE %s%s %s\n", name, suffix, type);
 }
 
 static void
@@ -188,15 +205,26 @@ add_totals(const page_t *page)
 
 /* --- each worker --------------------------------------------------------------------------- */
 
-/* The next worker from i on that is the youngest of its number; view->count: none. */
+/* Whether a process is of a generation that was in force. */
+static int
+was_in_force(const rv_stats_view_t *view, unsigned i)
+{
+    const rv_stats_process_t *p = &view->process[i];
+
+    return rv_report_is_worker(p) && p->owner.generation <= view->master.generation;
+}
+
+/* The next worker from i on that is the youngest of its number, one that is being
+ * started for the next generation not counted; view->count: none. */
 static unsigned
 youngest(const rv_stats_view_t *view, unsigned i)
 {
     for (; i < view->count; i++) {
         const rv_stats_process_t *p = &view->process[i];
 
-        if (rv_report_is_worker(p)
-            && (i + 1 == view->count || p[1].owner.worker != p->owner.worker))
+        if (was_in_force(view, i)
+            && (i + 1 == view->count || p[1].owner.worker != p->owner.worker
+                || !was_in_force(view, i + 1)))
             break;
     }
     return i;

@@ -45,7 +45,9 @@ init(rv_zone_t *zone, rv_zone_t *old, void *data)
         rv_stats_succeed(st, rv_zone_handle(old));
         if (!rv_zone_is_alone(old))
             rv_zone_hold(zone, old);
-        else if (rv_stats_retire(st, rv_zone_handle(old)) != RV_OK)
+        int taken =
+            rv_zone_is_alone(old) ? rv_stats_retire(st, rv_zone_handle(old)) : rv_stats_carry(st);
+        if (taken == RV_ERROR)
             return RV_ERROR;
     }
     return rv_stats_save(st);
@@ -100,8 +102,7 @@ rv_stats_zone_add(rv_cycle_t *cycle)
     static const rv_zone_calls_t calls = { .init = init, .attach = attach, .restore = restore };
 
     if (define(&defs) != RV_OK)
-        return rv_conf_error(
-            cycle->conf, "too many counters, or one that is named or described at too much length");
+        return rv_conf_error(cycle->conf, "%s", defs.error);
 
     return rv_zone_add(cycle, "stats", rv_stats_size(&defs, ROWS), "core", &calls, &defs);
 }

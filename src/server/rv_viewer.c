@@ -32,9 +32,12 @@ typedef struct {
     rv_stats_t *stats; /* NULL: another zone's */
 } mapped_t;
 
+enum { ROOM = 256 };
+
 typedef struct {
-    mapped_t zone[RV_REPORT_ZONES];
+    mapped_t zone[ROOM];
     unsigned count;
+    int left_out;
 } viewer_t;
 
 static const char *
@@ -65,8 +68,8 @@ map_zone(viewer_t *v, int fd, const char *type)
 
     if (fd == -1)
         return;
-    if (v->count == RV_REPORT_ZONES || fstat(fd, &st) == -1 || !S_ISREG(st.st_mode)
-        || is_mapped(v, &st)) {
+    if (fstat(fd, &st) == -1 || !S_ISREG(st.st_mode) || is_mapped(v, &st) || v->count == ROOM) {
+        v->left_out |= v->count == ROOM;
         close(fd);
         return;
     }
@@ -163,7 +166,7 @@ find_stats(const viewer_t *v, pid_t pid)
         if (v->zone[i].stats == NULL)
             continue;
         rv_stats_master(v->zone[i].stats, &master);
-        if (master.master == pid && master.generation >= youngest) {
+        if (master.master == pid && !master.superseded && master.generation >= youngest) {
             found = v->zone[i].stats;
             youngest = master.generation;
         }
@@ -186,12 +189,20 @@ print(const viewer_t *v, const rv_stats_t *stats, rv_viewer_form_t form)
     rv_text_t text = { 0 };
     rv_report_t r;
 
+    if (v->left_out)
+        rv_log(RV_LOG_WARN, 0, "there are more than %d files, not all were looked at", ROOM);
+    if (!rv_stats_is_complete(stats))
+        rv_log(RV_LOG_WARN, 0,
+            "memory of a generation that drains cannot be mapped from outside: "
+            "its workers are not listed, what they count is of the last second");
     if (rv_report_take(&r, stats) != RV_OK) {
         rv_log(RV_LOG_EMERG, ENOMEM, "reading the counters failed");
         return 1;
     }
-    for (unsigned i = 0; i < v->count; i++)
-        rv_report_add_zone(&r, &v->zone[i].info);
+    for (unsigned i = 0; i < v->count; i++) {
+        if (v->zone[i].stats == stats || v->zone[i].stats == NULL) /* no predecessors */
+            rv_report_add_zone(&r, &v->zone[i].info);
+    }
     forms[form](&r, &text);
     rv_report_free(&r);
 
@@ -221,7 +232,7 @@ static int
 view(rv_cycle_t *cycle, rv_viewer_form_t form)
 {
     const char *path = cycle->core->pid;
-    viewer_t v = { .count = 0 };
+    static viewer_t v;
     int error = 0, status = 1;
     pid_t pid;
 

@@ -15,7 +15,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { MAPPINGS = 64 };
+enum { MAPPINGS = 512 };
 
 typedef struct {
     char *addr; /* NULL: not in use */

@@ -15,52 +15,6 @@
 #include <string.h>
 #include <unistd.h>
 
-/* --- definitions ---------------------------------------------------------------- */
-
-#define LOWER "abcdefghijklmnopqrstuvwxyz"
-#define WORD LOWER "0123456789_"
-
-/* A word, and behind it, where `labels` says so, {label="value"}. */
-static int
-is_name(const char *name, size_t room, int labels)
-{
-    size_t length = strspn(name, WORD);
-    const char *rest = name + length;
-
-    if (length == 0 || strchr(LOWER, name[0]) == NULL || strlen(name) >= room)
-        return 0;
-    if (rest[0] == '\0')
-        return 1;
-    if (!labels || rest[0] != '{')
-        return 0;
-
-    size_t label = strspn(++rest, WORD);
-    if (label == 0 || strncmp(rest + label, "=\"", 2) != 0)
-        return 0;
-    rest += label + 2;
-    label = strspn(rest, WORD);
-    return label > 0 && strcmp(rest + label, "\"}") == 0;
-}
-
-int
-rv_stats_define(rv_stats_defs_t *defs, const char *module, const rv_stats_def_t *def)
-{
-    for (; def->name != NULL; def++) {
-        unsigned cells = rv_stats_layout_cells(def->kind);
-
-        if (defs->count == RV_STATS_MAX || cells == 0 || cells > RV_STATS_CELLS - defs->cells
-            || !is_name(module, RV_STATS_MODULE, 0) || !is_name(def->name, RV_STATS_NAME, 1)
-            || strlen(def->help) >= RV_STATS_HELP)
-            return RV_ERROR;
-        defs->entry[defs->count].module = module;
-        defs->entry[defs->count].def = def;
-        defs->count++;
-        defs->cells += cells;
-        defs->plain += def->kind == RV_STATS_HISTOGRAM ? 0 : 1;
-    }
-    return RV_OK;
-}
-
 size_t
 rv_stats_size(const rv_stats_defs_t *defs, unsigned rows)
 {

@@ -33,20 +33,22 @@ typedef enum {
 } rv_stats_kind_t;
 
 /*
- * A name is lower-case letters, digits and "_", and may be followed by a label:
- * restarts{reason="exit"}. Those that differ in the label alone stand one behind the other.
+ * A name is lower-case letters, digits and "_", and may be followed by a label, but for
+ * a histogram's: restarts{reason="exit"}. Those that differ in the label alone are of one kind
+ * and stand one behind the other.
  */
 typedef struct {
     const char *name;
     rv_stats_kind_t kind;
-    const char *help; /* one sentence */
+    const char *help; /* one sentence, one line */
 } rv_stats_def_t;
 
 /* The definitions of all modules. Lives as long as what was created by it. */
 typedef struct {
     unsigned count;
     unsigned cells;
-    unsigned plain; /* cells that are no histogram's */
+    unsigned plain;  /* cells that are no histogram's */
+    char error[256]; /* what rv_stats_define has refused, in words */
     struct {
         const char *module;
         const rv_stats_def_t *def;
@@ -78,7 +80,7 @@ typedef struct {
 #define RV_STATS_MASTER UINT32_MAX
 
 /* Adds a module's definitions, which end in one without a name. RV_ERROR: there
- * would be too many, or a name is malformed or too long. */
+ * would be too many, or one is malformed; defs->error says what. */
 int rv_stats_define(rv_stats_defs_t *defs, const char *module, const rv_stats_def_t *def);
 
 /* Bytes that rv_stats_create needs. */
@@ -164,7 +166,8 @@ typedef struct {
     pid_t master;
     int64_t started; /* seconds since 1970 */
     unsigned generation;
-    uint64_t reloads; /* how many; 0: the next three mean nothing */
+    int superseded;   /* other memory is in force */
+    uint64_t reloads; /* of this master, how many; 0: the next three mean nothing */
     int64_t reload_time;
     int reload_result; /* 0: done */
     char reload_text[RV_STATS_TEXT];
@@ -197,5 +200,11 @@ void rv_stats_view_free(rv_stats_view_t *view);
  * long as it counts (rv_stats_fold.h). For readers that have mapped both.
  */
 int rv_stats_link(rv_stats_t *st, rv_stats_t *old);
+
+/*
+ * 0: there is a predecessor that counts and is not linked: what it counts is as old
+ * as the last rv_stats_carry, and its processes are not listed.
+ */
+int rv_stats_is_complete(const rv_stats_t *st);
 
 #endif

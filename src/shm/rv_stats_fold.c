@@ -109,23 +109,29 @@ refresh(rv_stats_t *st)
         memcpy(st->saved, st->header, st->at.row_offset);
 }
 
-/* Puts base + added in force, together with flags and the row. */
+/* Puts base + added in force, together with flags and the row. `carried`: it is the
+ * predecessor's, gauges too, and noted as such. */
 static void
-add_to_base(rv_stats_t *st, const uint64_t *added, uint64_t flags, uint64_t row)
+add_to_base(rv_stats_t *st, const uint64_t *added, int carried, uint64_t flags, uint64_t row)
 {
     uint64_t fold = atomic_load(&st->header->fold);
     unsigned in_force = fold & RV_STATS_FOLD_BASE ? 1 : 0;
     const _Atomic uint64_t *from = rv_stats_layout_base(st, in_force);
+    const _Atomic uint64_t *carried_from = rv_stats_layout_carried(st, in_force);
     _Atomic uint64_t *to = rv_stats_layout_base(st, !in_force);
+    _Atomic uint64_t *carried_to = rv_stats_layout_carried(st, !in_force);
 
     for (unsigned i = 0; i < st->at.cells; i++) {
-        uint64_t value = load(&from[i]);
+        uint64_t value = load(&from[i]), part = load(&carried_from[i]);
 
-        if (st->how[i] == RV_STATS_LAYOUT_ADD)
-            value += added[i];
-        else if (st->how[i] == RV_STATS_LAYOUT_MAX)
+        if (st->how[i] == RV_STATS_LAYOUT_MAX) {
             value = rv_max(value, added[i]);
+        } else if (carried || st->how[i] == RV_STATS_LAYOUT_ADD) {
+            value += added[i];
+            part += carried ? added[i] : 0;
+        }
         store(&to[i], value);
+        store(&carried_to[i], part);
     }
     set_fold(st, ~fold, (fold & RV_STATS_FOLD_PREDECESSOR) | flags, row);
 }
@@ -150,7 +156,7 @@ fold_row(rv_stats_t *st, unsigned i)
     st->recoveries += (unsigned) rv_stats_row_complete(&ref);
     rv_stats_row_read(&ref, values, ref.cells);
     add_witnessed(ref.row, values, ref.cells);
-    add_to_base(st, values, 0, i + 1);
+    add_to_base(st, values, 0, 0, i + 1);
     end_fold(st);
 }
 
@@ -192,6 +198,18 @@ rv_stats_sweep(rv_stats_t *st)
     return RV_OK;
 }
 
+/* A predecessor is gone, with the gauges that were carried over from it. */
+static void
+forget_predecessor(rv_stats_t *st)
+{
+    uint64_t fold = atomic_load(&st->header->fold), less[RV_STATS_CELLS] = { 0 };
+    const _Atomic uint64_t *base = rv_stats_layout_base(st, fold & RV_STATS_FOLD_BASE ? 1 : 0);
+
+    for (unsigned i = 0; i < st->at.cells; i++)
+        less[i] = st->how[i] == RV_STATS_LAYOUT_DROP ? 0 - load(&base[i]) : 0;
+    add_to_base(st, less, 1, RV_STATS_FOLD_PREDECESSOR, 0);
+}
+
 int
 rv_stats_revive(rv_stats_t *st)
 {
@@ -204,6 +222,7 @@ rv_stats_revive(rv_stats_t *st)
         if (atomic_load(&rv_stats_layout_row(st, i).row->master) != 0)
             fold_row(st, i);
     }
+    forget_predecessor(st);
     return RV_OK;
 }
 
@@ -275,25 +294,44 @@ rv_stats_set_owner(rv_stats_t *st, unsigned i, const rv_stats_owner_t *owner)
 void
 rv_stats_succeed(rv_stats_t *st, rv_stats_t *old)
 {
+    rv_stats_layout_t *h = st->header;
+    rv_stats_master_t before;
+
     st->predecessor = old;
-    atomic_store(&st->header->predecessor, old->header->id);
+    atomic_store(&h->predecessor, old->header->id);
+    rv_stats_master(old, &before);
+    rv_stats_layout_copy(h->reload_text, sizeof(h->reload_text), before.reload_text);
+    atomic_store(&h->reload_time, before.reload_time);
+    atomic_store(&h->reload_result, before.reload_result);
+    atomic_store(&h->reloads, before.reloads);
+    atomic_store(&h->started, before.started);
+    atomic_store(&h->master, before.master);
+}
+
+/* 1: the predecessor counts still. */
+static int
+carry(rv_stats_t *st, uint64_t flags)
+{
+    uint64_t more[RV_STATS_CELLS];
+
+    /* unless somebody has retired it and was killed behind that */
+    if (atomic_load(&st->header->fold) & RV_STATS_FOLD_PREDECESSOR)
+        return 0;
+
+    rv_stats_predecessor(st, more);
+    add_to_base(st, more, 1, flags, 0);
+    return 1;
 }
 
 int
 rv_stats_retire(rv_stats_t *st, const rv_stats_t *old)
 {
-    uint64_t with[RV_STATS_CELLS];
-
     if (old == NULL || st->predecessor != old)
         return RV_DONE;
     if (lock(st) != RV_OK)
         return RV_ERROR;
 
-    /* unless somebody did so and was killed behind it */
-    if (!(atomic_load(&st->header->fold) & RV_STATS_FOLD_PREDECESSOR)) {
-        rv_stats_predecessor(st, with);
-        add_to_base(st, with, RV_STATS_FOLD_PREDECESSOR, 0);
-    }
+    (void) carry(st, RV_STATS_FOLD_PREDECESSOR);
     st->predecessor = NULL;
 
     refresh(st);
@@ -301,9 +339,33 @@ rv_stats_retire(rv_stats_t *st, const rv_stats_t *old)
     return RV_OK;
 }
 
+int
+rv_stats_carry(rv_stats_t *st)
+{
+    if (st->predecessor == NULL)
+        return RV_DONE;
+    if (lock(st) != RV_OK)
+        return RV_ERROR;
+
+    int result = carry(st, 0) ? RV_OK : RV_DONE;
+    refresh(st);
+    unlock(st);
+    return result;
+}
+
+void
+rv_stats_supersede(const rv_stats_t *st, rv_stats_t *old)
+{
+    if (st != old)
+        atomic_store(&old->header->successor, st->header->id);
+}
+
 void
 rv_stats_set_master(rv_stats_t *st, pid_t pid, int64_t started, unsigned generation)
 {
+    if (atomic_load(&st->header->master) != pid)
+        atomic_store(&st->header->reloads, 0);
+    atomic_store(&st->header->successor, 0);
     atomic_store(&st->header->started, started);
     atomic_store(&st->header->generation, generation);
     atomic_store(&st->header->master, pid);

@@ -45,7 +45,16 @@ int rv_stats_revive(rv_stats_t *st);
 void rv_stats_succeed(rv_stats_t *st, rv_stats_t *old);
 int rv_stats_retire(rv_stats_t *st, const rv_stats_t *old);
 
-/* Who the master is, and since when (seconds since 1970). */
+/*
+ * Takes over what old counts so far: now and then, for readers that have not mapped old
+ * and for a restart after everybody was killed. RV_DONE: there is no predecessor.
+ */
+int rv_stats_carry(rv_stats_t *st);
+
+/* st is in force in the place of old. */
+void rv_stats_supersede(const rv_stats_t *st, rv_stats_t *old);
+
+/* Who the master is, and since when (seconds since 1970); a new one has not reloaded yet. */
 void rv_stats_set_master(rv_stats_t *st, pid_t pid, int64_t started, unsigned generation);
 
 /* The result of the last reload, for whoever reads the memory. */

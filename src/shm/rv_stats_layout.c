@@ -47,7 +47,7 @@ rv_stats_layout_place(rv_stats_geometry_t *at, const rv_stats_defs_t *defs, unsi
     at->value_offset = sizeof(rv_stats_row_t);
     /* the mark is a row's last word */
     at->row_size = align(at->value_offset + (at->cells + 1) * sizeof(uint64_t));
-    at->base_size = align(at->cells * sizeof(uint64_t));
+    at->base_size = align(2 * at->cells * sizeof(uint64_t));
     at->def_offset = align(sizeof(rv_stats_layout_t));
     at->base_offset = align(at->def_offset + at->count * at->def_size);
     at->row_offset = align(at->base_offset + 2 * at->base_size + sizeof(uint64_t));
@@ -154,7 +154,7 @@ rv_stats_layout_read(const rv_stats_layout_t *h, size_t size, rv_stats_geometry_
         && at->def_size >= sizeof(rv_stats_layout_def_t)
         && at->value_offset >= sizeof(rv_stats_row_t) && at->value_offset % sizeof(uint64_t) == 0
         && at->value_offset + (at->cells + 1) * sizeof(uint64_t) <= at->row_size
-        && at->cells * sizeof(uint64_t) <= at->base_size
+        && 2 * at->cells * sizeof(uint64_t) <= at->base_size
         && fits(at->def_offset, at->count, at->def_size, at->base_offset)
         && fits(at->base_offset, 2, at->base_size, at->row_offset)
         && fits(at->row_offset, at->rows, at->row_size, size);
@@ -229,4 +229,10 @@ _Atomic uint64_t *
 rv_stats_layout_base(const rv_stats_t *st, unsigned which)
 {
     return at_offset(st, st->at.base_offset + which * st->at.base_size);
+}
+
+_Atomic uint64_t *
+rv_stats_layout_carried(const rv_stats_t *st, unsigned which)
+{
+    return rv_stats_layout_base(st, which) + st->at.cells;
 }

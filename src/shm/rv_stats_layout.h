@@ -34,8 +34,9 @@ typedef struct {
     uint32_t row_offset;
     uint32_t value_offset; /* in a row */
 
-    uint64_t id; /* of this memory, and of the one that it succeeds */
+    uint64_t id; /* of this memory, of the one that it succeeds, and of the one that is in force */
     _Atomic uint64_t predecessor;
+    _Atomic uint64_t successor;
 
     _Atomic int64_t master;
     _Atomic int64_t started;
@@ -114,13 +115,15 @@ rv_stats_row_ref_t rv_stats_layout_row(const rv_stats_t *st, unsigned row);
 /* 1: the mark behind the bases is there: nothing in front of the rows was cut off. */
 int rv_stats_layout_is_whole(const rv_stats_t *st);
 
-/* The values of one of the two bases, 0 or 1. */
+/* The values of one of the two bases, 0 or 1; and what of them is the predecessor's. */
 _Atomic uint64_t *rv_stats_layout_base(const rv_stats_t *st, unsigned which);
+_Atomic uint64_t *rv_stats_layout_carried(const rv_stats_t *st, unsigned which);
 
 /* How many cells a value of this kind takes; 0: this version does not know it. */
 unsigned rv_stats_layout_cells(unsigned kind);
 
-/* What the predecessor counts, in the cells of st. (In rv_stats_view.c.) */
+/* What the predecessor counts and the base has not got yet, in the cells of st; of a
+ * histogram's largest what it is. (In rv_stats_view.c.) */
 void rv_stats_predecessor(const rv_stats_t *st, uint64_t *values);
 
 /* Copies text, cut where it must be, always NUL-terminated. */

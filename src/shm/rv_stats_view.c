@@ -12,7 +12,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { TORN_TRIES = 1000 }; /* for a text whose writer may stand still in the middle of it */
+enum {
+    TORN_TRIES = 1000, /* for a text whose writer may stand still in the middle of it */
+    MOST_DEPTH = 8     /* of predecessors that are read themselves */
+};
 
 /* Where a view's processes go; NULL: only sums are wanted. */
 typedef struct {
@@ -131,19 +134,25 @@ translate(const int *to, const uint64_t *from, unsigned count, uint64_t *values,
     }
 }
 
-static void collect(const rv_stats_t *st, uint64_t *values, unsigned cells, list_t *l);
+static void collect(const rv_stats_t *st, uint64_t *values, unsigned cells, list_t *l, int depth);
 
+/* Adds what the predecessor counts and the base has not got yet. */
 static void
-add_predecessor(const rv_stats_t *st, uint64_t *values, unsigned cells, list_t *l)
+add_predecessor(
+    const rv_stats_t *st, uint64_t fold, uint64_t *values, unsigned cells, list_t *l, int depth)
 {
+    const _Atomic uint64_t *carried =
+        rv_stats_layout_carried(st, fold & RV_STATS_FOLD_BASE ? 1 : 0);
     const rv_stats_t *old = st->predecessor;
     uint64_t from[RV_STATS_CELLS], copy[RV_STATS_CELLS];
     int to[RV_STATS_CELLS];
     unsigned first = l == NULL ? 0 : l->view->count;
 
     match(st, old, to);
-    collect(old, from, old->at.cells, l);
+    collect(old, from, old->at.cells, l, depth + 1);
     translate(to, from, old->at.cells, copy, cells);
+    for (unsigned i = 0; i < cells; i++)
+        copy[i] -= st->how[i] == RV_STATS_LAYOUT_MAX ? 0 : load(&carried[i]);
     add(st, values, copy, cells);
 
     for (unsigned i = first; l != NULL && i < l->view->count; i++) {
@@ -155,7 +164,7 @@ add_predecessor(const rv_stats_t *st, uint64_t *values, unsigned cells, list_t *
 }
 
 static void
-collect(const rv_stats_t *st, uint64_t *values, unsigned cells, list_t *l)
+collect(const rv_stats_t *st, uint64_t *values, unsigned cells, list_t *l, int depth)
 {
     unsigned first = l == NULL ? 0 : l->view->count;
     uint64_t fold;
@@ -165,8 +174,9 @@ collect(const rv_stats_t *st, uint64_t *values, unsigned cells, list_t *l)
             l->view->count = first;
         fold = atomic_load(&st->header->fold);
         sum(st, fold, values, cells, l);
-        if (st->predecessor != NULL && !(fold & RV_STATS_FOLD_PREDECESSOR))
-            add_predecessor(st, values, cells, l);
+        /* of more than these what was carried last counts */
+        if (st->predecessor != NULL && !(fold & RV_STATS_FOLD_PREDECESSOR) && depth < MOST_DEPTH)
+            add_predecessor(st, fold, values, cells, l, depth);
         atomic_thread_fence(memory_order_acquire);
     } while (atomic_load(&st->header->fold) != fold);
 }
@@ -175,13 +185,13 @@ void
 rv_stats_predecessor(const rv_stats_t *st, uint64_t *values)
 {
     memset(values, 0, st->at.cells * sizeof(*values));
-    add_predecessor(st, values, st->at.cells, NULL);
+    add_predecessor(st, atomic_load(&st->header->fold), values, st->at.cells, NULL, 0);
 }
 
 void
 rv_stats_snapshot(const rv_stats_t *st, uint64_t *values, unsigned cells)
 {
-    collect(st, values, rv_min(cells, st->at.cells), NULL);
+    collect(st, values, rv_min(cells, st->at.cells), NULL, 0);
 }
 
 int
@@ -219,6 +229,7 @@ rv_stats_master(const rv_stats_t *st, rv_stats_master_t *master)
     master->master = (pid_t) atomic_load(&h->master);
     master->started = atomic_load(&h->started);
     master->generation = atomic_load(&h->generation);
+    master->superseded = atomic_load(&h->successor) != 0;
 }
 
 /* --- a view of everything ---------------------------------------------------------- */
@@ -258,7 +269,7 @@ rv_stats_view(const rv_stats_t *st, rv_stats_view_t *view)
     }
 
     rv_stats_master(st, &view->master);
-    collect(st, view->totals, st->at.cells, &l);
+    collect(st, view->totals, st->at.cells, &l, 0);
     qsort(view->process, view->count, sizeof(*view->process), compare);
     return RV_OK;
 }
@@ -270,6 +281,17 @@ rv_stats_view_free(rv_stats_view_t *view)
     free(view->process);
     free(view->values);
     *view = (rv_stats_view_t){ 0 };
+}
+
+int
+rv_stats_is_complete(const rv_stats_t *st)
+{
+    for (; st != NULL; st = st->predecessor) {
+        if (st->predecessor == NULL && atomic_load(&st->header->predecessor) != 0
+            && !(atomic_load(&st->header->fold) & RV_STATS_FOLD_PREDECESSOR))
+            return 0;
+    }
+    return 1;
 }
 
 int

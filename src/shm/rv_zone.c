@@ -156,6 +156,20 @@ tell(const rv_zone_header_t *h, rv_zone_info_t *info)
     info->recoveries = atomic_load(&h->recoveries);
 }
 
+int
+rv_zone_news(rv_zone_t *zone, unsigned *repaired, unsigned *rebuilt)
+{
+    const rv_zone_header_t *h = rv_zone_layout_header(zone);
+    unsigned generation = atomic_load(&h->generation), recoveries = atomic_load(&h->recoveries);
+
+    /* lower: it is cut off, and will be mended */
+    *repaired = recoveries > zone->told_recoveries ? recoveries - zone->told_recoveries : 0;
+    *rebuilt = generation > zone->told_generation ? generation - zone->told_generation : 0;
+    zone->told_recoveries += *repaired;
+    zone->told_generation += *rebuilt;
+    return *repaired > 0 || *rebuilt > 0;
+}
+
 void
 rv_zone_info(const rv_zone_t *zone, rv_zone_info_t *info)
 {

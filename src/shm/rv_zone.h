@@ -126,8 +126,8 @@ void *rv_zone_content(const rv_zone_t *zone, size_t *room);
 /*
  * Takes the zone's lock. RV_OK; RV_ZONE_REPAIRED: somebody died holding it and the
  * content is whole again; RV_ZONE_REBUILT: it was beyond repair, is empty and filled
- * anew by init, and the zone's generation is one higher; the caller logs that.
- * RV_ERROR: the lock is not held, init failed.
+ * anew by init, and the zone's generation is one higher.
+ * RV_ERROR: the lock is not held, init failed. The master logs and counts it (rv_zone_news).
  */
 int rv_zone_lock(rv_zone_t *zone);
 void rv_zone_unlock(rv_zone_t *zone);
@@ -143,6 +143,10 @@ int rv_zone_look_after(rv_zone_t *zone);
  * made whole: RV_ZONE_REPAIRED by restore, RV_ZONE_REBUILT by init; RV_ERROR: neither, errno.
  */
 int rv_zone_mend(rv_zone_t *zone);
+
+/* How often the content was repaired, and made anew, by whatever process, since this one
+ * has asked last or opened the zone. 1: there was something. */
+int rv_zone_news(rv_zone_t *zone, unsigned *repaired, unsigned *rebuilt);
 
 /* What there is to tell of a zone. */
 typedef struct {

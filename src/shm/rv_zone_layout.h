@@ -35,7 +35,9 @@ struct rv_zone_s {
     char owner[RV_ZONE_NAME];
     char *path; /* file: where it is to be in the end; owned */
     unsigned users;
-    int outcome; /* of the last repair: RV_ZONE_REPAIRED or RV_ZONE_REBUILT */
+    int outcome;              /* of the last repair: RV_ZONE_REPAIRED or RV_ZONE_REBUILT */
+    unsigned told_generation; /* what rv_zone_news has told of */
+    unsigned told_recoveries;
     int adopted;
     int alone;
     int fits;      /* the content can be used as it is */

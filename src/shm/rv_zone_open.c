@@ -440,7 +440,9 @@ rv_zone_open(
     const rv_zone_spec_t *spec, rv_zone_t *old, rv_zone_t **zone, char error[RV_ZONE_ERROR])
 {
     const rv_shm_type_t *type = rv_shm_type(spec->type);
+    const rv_zone_t *before = old;
     rv_zone_t *found = NULL;
+    unsigned repaired, rebuilt;
     int result = RV_OK;
 
     error[0] = '\0';
@@ -459,8 +461,11 @@ rv_zone_open(
     } else {
         result = make(spec, old, zone, error);
     }
-    if (result == RV_OK)
+    if (result == RV_OK) {
         set_extras(*zone, error);
+        if (*zone != before)
+            (void) rv_zone_news(*zone, &repaired, &rebuilt);
+    }
     if (found != NULL)
         rv_zone_close(found, 0);
     return result;
