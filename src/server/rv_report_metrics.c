@@ -31,13 +31,16 @@ add_help(const page_t *page, const char *name, const char *help)
 {
     if (*help == '\0')
         rv_text_add(page->text, "%s", name);
-    for (; *help != '\0'; help++) {
+    while (*help != '\0') {
+        size_t plain = strcspn(help, page->openmetrics ? "\n\\\"" : "\n\\");
+
+        rv_text_add(page->text, "%.*s", (int) plain, help);
+        help += plain;
         if (*help == '\n')
             rv_text_add(page->text, "\\n");
-        else if (*help == '\\' || (*help == '"' && page->openmetrics))
+        else if (*help != '\0')
             rv_text_add(page->text, "\\%c", *help);
-        else
-            rv_text_add(page->text, "%c", *help);
+        help += *help != '\0';
     }
 }
 

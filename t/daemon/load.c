@@ -231,6 +231,7 @@ read_answer(const char *body)
 
     if (strncmp(c.in, "HTTP/1.1 200 ", 13) != 0
         || (body != NULL && (strlen(body) != length || memcmp(end, body, length) != 0))) {
+        self->wrong++;
         note_failure(0, "a wrong answer \"%.40s\", body \"%.20s\"", c.in, end);
         return 0;
     }
@@ -355,6 +356,7 @@ ask_for_status(void)
         &s.active, &s.accepts, &s.handled, &s.requests, &s.reading, &s.writing, &s.waiting);
     const char *why = n != 7 ? "not a status" : judge(&s, &before);
     if (why != NULL) {
+        self->wrong++;
         note_failure(0, "%s: %.90s", why, body);
         return;
     }
@@ -466,6 +468,7 @@ load_sum(const load_t *load)
         s.sent += client->sent;
         s.answered += client->answered;
         s.failures += client->failures;
+        s.wrong += client->wrong;
     }
     return s;
 }

@@ -41,6 +41,7 @@ typedef struct {
     _Atomic uint64_t sent;       /* requests, of which at least a part was sent */
     _Atomic uint64_t answered;
     _Atomic uint64_t failures;
+    _Atomic uint64_t wrong; /* of them, answers that should never be */
     load_failure_t failure[LOAD_FAILURES];
 } load_client_t;
 
@@ -67,7 +68,7 @@ void load_stop(daemon_t *d, load_t *load);
 void load_wait_answers(daemon_t *d, load_t *load, unsigned more);
 
 typedef struct {
-    uint64_t opened, unanswered, sent, answered, failures;
+    uint64_t opened, unanswered, sent, answered, failures, wrong;
 } load_sum_t;
 
 load_sum_t load_sum(const load_t *load);

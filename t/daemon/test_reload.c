@@ -213,7 +213,7 @@ END_TEST
 START_TEST(counters_go_on_when_the_zone_changes_its_type)
 {
     static const char *const types[] = { "auto", "anon", "memfd", "devzero", "sysv", "posix",
-        "file\npath = logs/stats.zone", "posix\nsize = 4m", "auto" };
+        "file\npath = logs/stats.zone", "posix\nsize = 8m", "auto" };
     daemon_status_t status;
     unsigned asked = 0;
 

@@ -4,19 +4,12 @@
  * Run with "reader FD SIZE", the program is a viewer that knows nothing but
  * the descriptor: it maps the memory to read it, and prints what it finds.
  */
+#include "stats_fixture.h"
+
 #include "rv_stats_layout.h"
 
-#include <check.h>
 #include <errno.h>
-#include <fcntl.h>
-#include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/mman.h>
-#include <sys/wait.h>
-#include <time.h>
-#include <unistd.h>
 
 #define ROWS 5
 #define PAGE 4096
@@ -27,11 +20,12 @@ static const rv_stats_def_t connection_defs[] = {
     { 0 },
 };
 static const rv_stats_def_t http_defs[] = {
+    { "time", RV_STATS_HISTOGRAM, "time to answer" },
     { "requests", RV_STATS_COUNTER, "requests begun" },
     { 0 },
 };
 
-enum { ACCEPTS, ACTIVE, REQUESTS, VALUES };
+enum { ACCEPTS, ACTIVE, REQUESTS, TIME, VALUES }; /* the last takes many cells */
 
 static rv_stats_defs_t defs;
 static int fd;
@@ -71,26 +65,21 @@ teardown(void)
     close(fd);
 }
 
-/* A process in the slot that has accepted so many. */
-static void
-count_accepts(unsigned slot, int64_t accepts)
+/* A process that has accepted so many; which row it has. */
+static unsigned
+count_accepts(int64_t accepts)
 {
-    const rv_stats_owner_t owner = { .slot = slot, .pid = 100 };
+    unsigned row = stats_own(st);
 
-    ck_assert_int_eq(rv_stats_prepare(st, slot), RV_OK);
-    ck_assert_int_eq(rv_stats_set_owner(st, &owner), RV_OK);
-    rv_stats_own(st, slot);
-    rv_stats_apply(st, &(rv_stats_change_t){ ACCEPTS, accepts }, 1);
-    rv_stats_apply(st, &(rv_stats_change_t){ ACTIVE, 2 }, 1);
+    stats_add(st, ACCEPTS, accepts);
+    stats_add(st, ACTIVE, 2);
+    return row;
 }
 
 static uint64_t
 accepts_in(const rv_stats_t *stats)
 {
-    uint64_t values[RV_STATS_MAX];
-
-    rv_stats_snapshot(stats, values);
-    return values[ACCEPTS];
+    return stats_total(stats, ACCEPTS);
 }
 
 /* --- another program reads it --------------------------------------------------------- */
@@ -99,23 +88,30 @@ accepts_in(const rv_stats_t *stats)
 static int
 print_all(int from, size_t length)
 {
+    static const char *const kinds[] = { "?", "counter", "gauge", "histogram" };
     void *seen = mmap(NULL, length, PROT_READ, MAP_SHARED, from, 0);
     rv_stats_t *stats = seen == MAP_FAILED ? NULL : rv_stats_attach(seen, length);
-    uint64_t values[RV_STATS_MAX];
+    uint64_t values[RV_STATS_CELLS];
     rv_stats_owner_t owner;
+    rv_stats_view_t view;
 
-    if (stats == NULL)
+    if (stats == NULL || rv_stats_view(stats, &view) != RV_OK)
         return EXIT_FAILURE;
 
-    rv_stats_snapshot(stats, values);
-    for (unsigned i = 0; i < rv_stats_count(stats); i++)
-        printf("%s %s %llu\n", rv_stats_kind(stats, i) == RV_STATS_COUNTER ? "counter" : "gauge",
-            rv_stats_name(stats, i), (unsigned long long) values[i]);
-    for (unsigned slot = 0; slot < 100; slot++) {
-        if (rv_stats_row(stats, slot, &owner, values) == RV_OK)
-            printf("slot %u pid %ld accepts %llu\n", slot, (long) owner.pid,
+    for (unsigned i = 0; i < rv_stats_count(stats); i++) {
+        const rv_stats_info_t info = rv_stats_info(stats, i);
+        const uint64_t *cell = view.totals + info.cell;
+        uint64_t value = info.kind == RV_STATS_HISTOGRAM ? rv_stats_histogram_count(cell) : cell[0];
+
+        printf("%s %s %s %llu (%s)\n", kinds[info.kind], info.module, info.name,
+            (unsigned long long) value, info.help);
+    }
+    for (unsigned row = 0; row < 100; row++) {
+        if (rv_stats_row(stats, row, &owner, values) == RV_OK)
+            printf("slot %u generation %u accepts %llu\n", owner.slot, owner.generation,
                 (unsigned long long) values[rv_stats_find(stats, "connections", "accepts")]);
     }
+    rv_stats_view_free(&view);
     rv_stats_free(stats);
     return EXIT_SUCCESS;
 }
@@ -125,9 +121,12 @@ START_TEST(other_program_finds_names_kinds_and_values)
     char number[16], length[32], text[1024] = "";
     int out[2], status;
 
-    count_accepts(1, 7);
-    ck_assert_int_eq(rv_stats_fold(st, 1), RV_OK);
-    count_accepts(2, 30);
+    ck_assert_int_eq(rv_stats_fold(st, count_accepts(7)), RV_OK);
+    unsigned row = count_accepts(30);
+    const rv_stats_owner_t owner = { .slot = 2, .generation = 5, .pid = getpid() };
+    rv_stats_set_owner(st, row, &owner);
+    rv_stats_change_t changes[RV_STATS_OBSERVATION];
+    rv_stats_apply(st, changes, rv_stats_observe(st, TIME, 1000, 4, changes));
     ck_assert_int_eq(pipe(out), 0);
 
     pid_t pid = fork();
@@ -146,26 +145,27 @@ START_TEST(other_program_finds_names_kinds_and_values)
     ck_assert_int_eq(waitpid(pid, &status, 0), pid);
     ck_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0);
     ck_assert_str_eq(text,
-        "counter accepts 37\n"
-        "gauge active 2\n"
-        "counter requests 0\n"
-        "slot 2 pid 100 accepts 30\n");
+        "counter connections accepts 37 (connections accepted)\n"
+        "gauge connections active 2 (open connections)\n"
+        "histogram http time 4 (time to answer)\n"
+        "counter http requests 0 (requests begun)\n"
+        "slot 2 generation 5 accepts 30\n");
 }
 END_TEST
 
 START_TEST(memory_may_lie_where_the_other_process_likes)
 {
-    count_accepts(1, 7);
+    unsigned row = count_accepts(7);
     char *again = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     ck_assert_ptr_ne(again, memory);
     rv_stats_t *other = rv_stats_attach(again, size);
     ck_assert_ptr_nonnull(other);
 
     /* both ways: what is written there is read here */
-    rv_stats_own(other, 1);
-    rv_stats_apply(other, &(rv_stats_change_t){ ACCEPTS, 5 }, 1);
+    ck_assert_int_eq(rv_stats_own(other, row), RV_OK);
+    stats_add(other, ACCEPTS, 5);
     ck_assert_uint_eq(accepts_in(st), 12);
-    ck_assert_int_eq(rv_stats_fold(other, 1), RV_OK);
+    ck_assert_int_eq(rv_stats_fold(other, row), RV_OK);
     ck_assert_uint_eq(accepts_in(st), 12);
     ck_assert(rv_stats_same(other, &defs, ROWS));
     rv_stats_free(other);
@@ -190,12 +190,12 @@ START_TEST(memory_of_the_size_asked_for_is_enough)
         rv_stats_free(st);
         st = rv_stats_create(pages + room - need, &defs, rows[i]);
         ck_assert_ptr_nonnull(st);
-        count_accepts(rows[i] - 1, 3);
-        rv_stats_apply(st, &(rv_stats_change_t){ REQUESTS, 1 }, 1);
-        ck_assert_uint_eq(accepts_in(st), 3);
+        for (unsigned n = 0; n < rows[i]; n++)
+            count_accepts(3);
+        stats_add(st, rv_stats_cells(st) - 1, 1);
+        ck_assert_uint_eq(accepts_in(st), 3 * rows[i]);
         munmap(pages, room + PAGE);
     }
-    ck_assert_uint_eq(rv_stats_layout_size(defs.count, ROWS), size);
 }
 END_TEST
 
@@ -210,7 +210,7 @@ START_TEST(rows_never_used_stay_untouched)
 
     rv_stats_free(st);
     st = rv_stats_create(large, &defs, MANY);
-    count_accepts(3, 1);
+    count_accepts(1);
     (void) accepts_in(st);
     ck_assert_int_eq(mincore(large, need, there), 0);
     for (size_t i = 0; i < pages; i++)
@@ -246,9 +246,9 @@ START_TEST(memory_of_something_else_is_refused)
     header()->magic ^= 1;
     assert_refused(size);
     header()->magic ^= 1;
-    header()->count = RV_STATS_MAX + 1;
+    header()->cells = RV_STATS_CELLS + 1;
     assert_refused(size);
-    header()->count = VALUES;
+    header()->cells = rv_stats_cells(st);
     uint32_t row_size = header()->row_size;
     header()->row_size = 64; /* its values would be behind the end */
     assert_refused(header()->row_offset + ROWS * 64);
@@ -265,8 +265,12 @@ END_TEST
 /* Half made is not made: the magic number comes last. */
 START_TEST(memory_that_is_not_filled_yet_is_refused)
 {
+    rv_stats_geometry_t at;
+
     memset(memory, 0, size);
-    ck_assert_int_eq(rv_stats_layout_fill(header(), &defs, ROWS), RV_OK);
+    rv_stats_layout_place(&at, &defs, ROWS);
+    ck_assert_uint_eq(rv_stats_layout_size(&at), size);
+    ck_assert_int_eq(rv_stats_layout_fill(header(), &at, &defs), RV_OK);
     assert_refused(size);
     rv_stats_layout_finish(header());
     rv_stats_t *other = rv_stats_attach(memory, size);
@@ -288,8 +292,9 @@ read_all_of_it(void)
     if (pid == 0) {
         char *pages =
             mmap(NULL, room + PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-        uint64_t values[RV_STATS_MAX];
+        uint64_t values[RV_STATS_CELLS];
         rv_stats_owner_t owner;
+        rv_stats_view_t view;
 
         memcpy(pages + room - size, memory, size);
         mprotect(pages + room, PAGE, PROT_NONE);
@@ -297,28 +302,34 @@ read_all_of_it(void)
         if (stats == NULL)
             _exit(errno == EINVAL ? 0 : 1);
         for (unsigned i = 0; i < rv_stats_count(stats); i++)
-            (void) rv_stats_find(stats, "x", rv_stats_name(stats, i));
-        rv_stats_snapshot(stats, values);
-        for (unsigned slot = 0; slot < header()->rows && slot < 100; slot++)
-            (void) rv_stats_row(stats, slot, &owner, values);
+            (void) rv_stats_find(stats, "x", rv_stats_info(stats, i).name);
+        rv_stats_snapshot(stats, values, RV_STATS_CELLS);
+        for (unsigned row = 0; row < header()->rows && row < 100; row++)
+            (void) rv_stats_row(stats, row, &owner, values);
+        if (rv_stats_view(stats, &view) == RV_OK)
+            rv_stats_view_free(&view);
+        rv_stats_free(stats);
         _exit(0);
     }
     ck_assert_int_eq(waitpid(pid, &status, 0), pid);
     return WIFEXITED(status) && WEXITSTATUS(status) == 0;
 }
 
+static const size_t fields[] = { offsetof(rv_stats_layout_t, count),
+    offsetof(rv_stats_layout_t, cells), offsetof(rv_stats_layout_t, plain),
+    offsetof(rv_stats_layout_t, rows), offsetof(rv_stats_layout_t, def_size),
+    offsetof(rv_stats_layout_t, row_size), offsetof(rv_stats_layout_t, def_offset),
+    offsetof(rv_stats_layout_t, base_offset), offsetof(rv_stats_layout_t, base_size),
+    offsetof(rv_stats_layout_t, row_offset), offsetof(rv_stats_layout_t, value_offset),
+    offsetof(rv_stats_layout_t, rows_used) };
+
 /* Each number of the header in turn is some other number. */
 START_TEST(damaged_header_is_refused_or_harmless)
 {
-    static const size_t fields[] = { offsetof(rv_stats_layout_t, count),
-        offsetof(rv_stats_layout_t, rows), offsetof(rv_stats_layout_t, def_size),
-        offsetof(rv_stats_layout_t, row_size), offsetof(rv_stats_layout_t, def_offset),
-        offsetof(rv_stats_layout_t, base_offset), offsetof(rv_stats_layout_t, row_offset),
-        offsetof(rv_stats_layout_t, value_offset), offsetof(rv_stats_layout_t, rows_used) };
     size_t field = fields[_i];
     uint32_t good, damaged;
 
-    count_accepts(1, 7);
+    count_accepts(7);
     memcpy(&good, memory + field, sizeof(good));
     const uint32_t wrong[] = { 0, 1, good - 1, good + 1, good + 64, good * 2, good * 1000,
         0x7fffffff, 0x80000000, 0xffffffc0, 0xffffffff };
@@ -334,26 +345,53 @@ START_TEST(damaged_header_is_refused_or_harmless)
 END_TEST
 
 /* All of it is there, and more than our readers have room for. */
-START_TEST(too_many_definitions_are_refused)
+START_TEST(too_many_cells_are_refused)
 {
-    enum { ROOM = 128 * 1024 };
-    static _Alignas(64) char other[ROOM];
+    static _Alignas(128) char other[256 * 1024];
     rv_stats_layout_t *h = (rv_stats_layout_t *) (void *) other;
 
-    memcpy(h, memory, sizeof(*h));
-    h->count = RV_STATS_MAX;
+    memcpy(other, memory, header()->base_offset);
     h->rows = 1;
-    h->base_offset = h->def_offset + (RV_STATS_MAX + 1) * h->def_size + 64;
-    h->base_offset -= h->base_offset % 64;
-    h->row_offset = h->base_offset + 64 * RV_STATS_MAX;
-    h->row_size = 64 * RV_STATS_MAX;
-    rv_stats_t *stats = rv_stats_attach(other, ROOM);
+    h->base_size = 8 * (2 * RV_STATS_CELLS + 2);
+    h->row_offset = h->base_offset + 2 * h->base_size;
+    h->row_size = h->value_offset + 8 * (RV_STATS_CELLS + 2);
+    h->cells = RV_STATS_CELLS;
+    rv_stats_t *stats = rv_stats_attach(other, sizeof(other));
     ck_assert_ptr_nonnull(stats);
     rv_stats_free(stats);
 
-    h->count++;
-    ck_assert_ptr_null(rv_stats_attach(other, ROOM));
+    h->cells++;
+    ck_assert_ptr_null(rv_stats_attach(other, sizeof(other)));
     ck_assert_int_eq(errno, EINVAL);
+}
+END_TEST
+
+/* A cell that is not in the row, or a kind of another version. */
+START_TEST(definition_that_cannot_be_read_is_no_value)
+{
+    static const struct {
+        uint32_t kind, cell;
+    } cases[] = { { RV_STATS_COUNTER, 3 + RV_STATS_HISTOGRAM_CELLS },
+        { RV_STATS_COUNTER, UINT32_MAX }, { RV_STATS_HISTOGRAM, 4 },
+        { RV_STATS_HISTOGRAM, UINT32_MAX }, { 0, 0 }, { 4, 0 }, { UINT32_MAX, 2 } };
+
+    count_accepts(7);
+    for (size_t i = 0; i < rv_countof(cases); i++) {
+        rv_stats_layout_def_t *def = rv_stats_layout_def(st, 3);
+
+        def->kind = cases[i].kind;
+        def->cell = cases[i].cell;
+        rv_stats_t *other = rv_stats_attach(memory, size);
+        ck_assert_ptr_nonnull(other);
+        ck_assert_int_eq(rv_stats_find(other, "http", "requests"), RV_ERROR);
+        const rv_stats_info_t info = rv_stats_info(other, 3);
+        ck_assert_str_eq(info.name, "requests");
+        ck_assert_uint_eq(info.kind, 0);
+        ck_assert_uint_lt(info.cell, rv_stats_cells(other));
+        ck_assert_int_eq(rv_stats_find(other, "connections", "active"), ACTIVE);
+        ck_assert_uint_eq(accepts_in(other), 7);
+        rv_stats_free(other);
+    }
 }
 END_TEST
 
@@ -364,10 +402,9 @@ START_TEST(offsets_say_where_the_parts_are)
     static _Alignas(64) char other[ROOM];
     rv_stats_layout_t *h = (rv_stats_layout_t *) (void *) other;
 
-    count_accepts(0, 7);
-    ck_assert_int_eq(rv_stats_fold(st, 0), RV_OK);
-    count_accepts(1, 30);
-    count_accepts(2, 100);
+    ck_assert_int_eq(rv_stats_fold(st, count_accepts(7)), RV_OK);
+    count_accepts(30);
+    count_accepts(100);
     memcpy(other, memory, header()->def_offset);
     h->def_offset += MORE;
     h->base_offset += 2 * MORE;
@@ -390,36 +427,11 @@ END_TEST
 
 /* --- texts -------------------------------------------------------------------------------- */
 
-START_TEST(result_of_the_last_reload_is_kept)
-{
-    char text[2000];
-    time_t before = time(NULL);
-
-    rv_stats_set_master(st, 4711, 3);
-    rv_stats_set_reload(st, 1, "unknown directive \"x\" in f:3");
-    ck_assert_int_eq(header()->master, 4711);
-    ck_assert_uint_eq(header()->generation, 3);
-    ck_assert_int_eq(header()->reload_result, 1);
-    ck_assert_uint_eq(header()->reloads, 1);
-    ck_assert_str_eq(header()->reload_text, "unknown directive \"x\" in f:3");
-    ck_assert_int_ge(header()->reload_time, before);
-    ck_assert_int_le(header()->started, before);
-
-    memset(text, 'x', sizeof(text) - 1);
-    text[sizeof(text) - 1] = '\0';
-    rv_stats_set_reload(st, 0, text);
-    ck_assert_uint_eq(strlen(header()->reload_text), RV_STATS_TEXT - 1);
-    ck_assert_uint_eq(header()->reloads, 2);
-    count_accepts(1, 7);
-    ck_assert_int_eq(rv_stats_fold(st, 1), RV_OK); /* the lock behind the text is sound */
-    ck_assert_uint_eq(accepts_in(st), 7);
-}
-END_TEST
-
 START_TEST(names_that_would_be_cut_are_refused)
 {
     char longest[RV_STATS_NAME + 1], module[RV_STATS_MODULE + 1];
-    rv_stats_def_t def[] = { { longest, RV_STATS_COUNTER, "" }, { 0 } };
+    char help[RV_STATS_HELP + 1] = "";
+    rv_stats_def_t def[] = { { longest, RV_STATS_COUNTER, help }, { 0 } };
     rv_stats_defs_t some = { 0 };
 
     memset(longest, 'n', sizeof(longest));
@@ -429,12 +441,17 @@ START_TEST(names_that_would_be_cut_are_refused)
     longest[RV_STATS_NAME - 1] = '\0';
     ck_assert_int_eq(rv_stats_define(&some, module, def), RV_ERROR);
     module[RV_STATS_MODULE - 1] = '\0';
+    memset(help, 'h', sizeof(help));
+    help[RV_STATS_HELP] = '\0';
+    ck_assert_int_eq(rv_stats_define(&some, module, def), RV_ERROR);
+    help[RV_STATS_HELP - 1] = '\0';
     ck_assert_int_eq(rv_stats_define(&some, module, def), RV_OK);
 
     teardown();
     defs = some;
     setup(); /* two modules more */
     ck_assert_int_eq(rv_stats_find(st, module, longest), 0);
+    ck_assert_str_eq(rv_stats_info(st, 0).help, help);
     ck_assert(rv_stats_same(st, &defs, ROWS));
 }
 END_TEST
@@ -453,10 +470,10 @@ stats_layout_suite(void)
     tcase_add_test(tcase, rows_never_used_stay_untouched);
     tcase_add_test(tcase, memory_of_something_else_is_refused);
     tcase_add_test(tcase, memory_that_is_not_filled_yet_is_refused);
-    tcase_add_loop_test(tcase, damaged_header_is_refused_or_harmless, 0, 9);
-    tcase_add_test(tcase, too_many_definitions_are_refused);
+    tcase_add_loop_test(tcase, damaged_header_is_refused_or_harmless, 0, (int) rv_countof(fields));
+    tcase_add_test(tcase, too_many_cells_are_refused);
+    tcase_add_test(tcase, definition_that_cannot_be_read_is_no_value);
     tcase_add_test(tcase, offsets_say_where_the_parts_are);
-    tcase_add_test(tcase, result_of_the_last_reload_is_kept);
     tcase_add_test(tcase, names_that_would_be_cut_are_refused);
 
     suite_add_tcase(suite, tcase);
@@ -469,12 +486,5 @@ main(int argc, char **argv)
     if (argc == 4 && strcmp(argv[1], "reader") == 0)
         return print_all(atoi(argv[2]), (size_t) atol(argv[3]));
 
-    SRunner *runner = srunner_create(stats_layout_suite());
-
-    srunner_run_all(runner, CK_NORMAL);
-
-    int failed = srunner_ntests_failed(runner);
-
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return stats_run(stats_layout_suite());
 }

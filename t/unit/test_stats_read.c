@@ -6,22 +6,9 @@
  * anywhere, and overtaken by others before it goes on. Then all at once.
  */
 #include "rv_stats_layout.h"
-
-#include <check.h>
-#include <errno.h>
-#include <sched.h>
-#include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/mman.h>
-#include <sys/ptrace.h>
-#include <sys/wait.h>
-#include <time.h>
-#include <unistd.h>
+#include "stats_step.h"
 
 #define ROWS 4
-#define MOST_STEPS 20000
 #define MOST_RUNS 150 /* of a reader; more instructions are taken in strides */
 
 static const rv_stats_def_t all_defs[] = {
@@ -45,54 +32,33 @@ static const rv_stats_change_t ended[] = { { WAITING, -1 }, { READING, -1 } };
 
 /* Beside the statistics, what children report. */
 typedef struct {
-    volatile int done;
     totals_t read;
     volatile uint64_t snapshots;
 } report_t;
 
 static rv_stats_defs_t defs;
-static size_t size;
-static char *memory;
-static char *image; /* of the memory, as each run finds it */
+static step_t s;
 static report_t *report;
 static rv_stats_t *st;
-
-static void *
-shared(size_t bytes)
-{
-    void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-
-    ck_assert_ptr_ne(p, MAP_FAILED);
-    return p;
-}
+static unsigned row; /* this process's */
 
 static void
 setup(void)
 {
     rv_stats_define(&defs, "http", all_defs);
-    size = rv_stats_size(&defs, ROWS);
-    memory = shared(size);
-    image = malloc(size);
-    report = shared(sizeof(*report));
+    size_t size = rv_stats_size(&defs, ROWS);
+    void *memory = stats_shared(size);
+    report = stats_shared(sizeof(*report));
     st = rv_stats_create(memory, &defs, ROWS);
     ck_assert_ptr_nonnull(st);
+    step_init(&s, memory, size);
 }
 
 static void
 teardown(void)
 {
     rv_stats_free(st);
-    free(image);
-}
-
-static void
-own(unsigned slot)
-{
-    const rv_stats_owner_t owner = { .slot = slot, .pid = 100 };
-
-    ck_assert_int_eq(rv_stats_prepare(st, slot), RV_OK);
-    rv_stats_set_owner(st, &owner);
-    rv_stats_own(st, slot);
+    step_free(&s);
 }
 
 static totals_t
@@ -100,7 +66,7 @@ totals(void)
 {
     totals_t t;
 
-    rv_stats_snapshot(st, t.value);
+    rv_stats_snapshot(st, t.value, VALUES);
     return t;
 }
 
@@ -111,50 +77,6 @@ same(const totals_t *a, const totals_t *b)
 }
 
 /* --- an instruction at a time ---------------------------------------------------------- */
-
-static pid_t
-start(void (*body)(void))
-{
-    int status;
-
-    report->done = 0;
-    pid_t pid = fork();
-    ck_assert_int_ne(pid, -1);
-    if (pid == 0) {
-        if (ptrace(PTRACE_TRACEME, 0, NULL, NULL) == -1)
-            _exit(errno);
-        raise(SIGSTOP);
-        body();
-        report->done = 1;
-        _exit(0);
-    }
-    ck_assert_int_eq(waitpid(pid, &status, 0), pid);
-    ck_assert_msg(WIFSTOPPED(status), "tracing a child failed (%d: %s)", WEXITSTATUS(status),
-        strerror(WEXITSTATUS(status)));
-    return pid;
-}
-
-/* 0 when the process is through with what it had to do. */
-static int
-step(pid_t pid)
-{
-    int status;
-
-    ck_assert_int_eq(ptrace(PTRACE_SINGLESTEP, pid, NULL, NULL), 0);
-    ck_assert_int_eq(waitpid(pid, &status, 0), pid);
-    ck_assert(WIFSTOPPED(status) && WSTOPSIG(status) == SIGTRAP);
-    return !report->done;
-}
-
-static void
-let_go(pid_t pid)
-{
-    int status;
-
-    ck_assert_int_eq(ptrace(PTRACE_CONT, pid, NULL, NULL), 0);
-    ck_assert_int_eq(waitpid(pid, &status, 0), pid);
-    ck_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0);
-}
 
 static void
 read_totals(void)
@@ -176,9 +98,9 @@ static void
 fold_and_write_twice(void)
 {
     for (int i = 0; i < 2; i++) {
-        if (rv_stats_fold(st, 0) != RV_OK)
+        if (rv_stats_fold(st, row) != RV_OK)
             abort();
-        own(0);
+        row = stats_own(st);
         rv_stats_apply(st, began, 4);
     }
 }
@@ -187,13 +109,13 @@ fold_and_write_twice(void)
 static void
 leave_transaction_open(void)
 {
-    rv_stats_row_t *row = rv_stats_layout_row((rv_stats_layout_t *) (void *) memory, 0);
+    const rv_stats_row_ref_t r = rv_stats_layout_row(st, row);
 
-    row->entries = 0;
-    row->sequence++;
+    r.row->entries = 0;
+    r.row->sequence++;
     for (unsigned i = 0; i < 4; i++) {
-        row->journal[i].index = began[i].index;
-        row->journal[i].value = row->value[began[i].index] + (uint64_t) began[i].delta;
+        r.row->journal[i].cell = began[i].cell;
+        r.row->journal[i].value = r.value[began[i].cell] + (uint64_t) began[i].delta;
     }
 }
 
@@ -201,11 +123,11 @@ leave_transaction_open(void)
 static void
 go_on_with_transaction(void)
 {
-    rv_stats_row_t *row = rv_stats_layout_row((rv_stats_layout_t *) (void *) memory, 0);
+    const rv_stats_row_ref_t r = rv_stats_layout_row(st, row);
 
-    row->entries = 4;
-    row->value[ACCEPTS] = row->journal[0].value;
-    row->value[REQUESTS] = row->journal[1].value;
+    r.row->entries = 4;
+    r.value[ACCEPTS] = r.row->journal[0].value;
+    r.value[REQUESTS] = r.row->journal[1].value;
 }
 
 static void
@@ -243,62 +165,59 @@ collect_states(void (*action)(void))
     states[0] = totals();
     state_count = 1;
 
-    pid_t pid = start(action);
+    pid_t pid = step_start(&s, action);
     for (int steps = 0, running = 1; running; steps++) {
-        running = step(pid);
-        ck_assert_int_lt(steps, MOST_STEPS);
+        running = step_once(&s, pid);
+        ck_assert_int_lt(steps, STEP_MOST);
         const totals_t now = totals();
         if (!is_a_state(&now)) {
             ck_assert_uint_lt(state_count, rv_countof(states));
             states[state_count++] = now;
         }
     }
-    let_go(pid);
+    step_let_go(pid);
 }
 
 static int
 count_steps(void (*body)(void))
 {
-    pid_t pid = start(body);
+    pid_t pid = step_start(&s, body);
     int steps = 1;
 
-    while (step(pid))
+    while (step_once(&s, pid))
         steps++;
-    let_go(pid);
+    step_let_go(pid);
     return steps;
 }
 
+/* Its writer's own copy is that of before, too. */
 static void
-use_one_processor(void)
+restore(void)
 {
-    cpu_set_t cpu; /* the steps take half the time */
-
-    CPU_ZERO(&cpu);
-    CPU_SET(sched_getcpu(), &cpu);
-    (void) sched_setaffinity(0, sizeof(cpu), &cpu);
+    step_restore(&s);
+    ck_assert_int_eq(rv_stats_own(st, row), RV_OK);
 }
 
 START_TEST(reader_overtaken_anywhere_sees_one_state)
 {
-    use_one_processor();
-    own(0);
+    row = stats_own(st);
     write_twice();
     rv_stats_apply(st, began, 4);
     actions[_i].before();
-    memcpy(image, memory, size);
+    step_save(&s);
     collect_states(actions[_i].overtake);
     ck_assert_uint_ge(state_count, actions[_i].states);
 
-    memcpy(memory, image, size);
+    restore();
     int steps = count_steps(read_totals);
     ck_assert_int_ge(steps, 50);
     for (int at = _i % 2; at < steps; at += 1 + steps / MOST_RUNS) {
-        memcpy(memory, image, size);
-        pid_t pid = start(read_totals);
+        restore();
+        pid_t pid = step_start(&s, read_totals);
         for (int i = 0; i < at; i++)
-            step(pid);
+            step_once(&s, pid);
         actions[_i].overtake();
-        let_go(pid);
+        step_let_go(pid);
         ck_assert_msg(is_a_state(&report->read), "overtaken after %d instructions", at);
     }
 }
@@ -339,50 +258,21 @@ write_for_ever(void)
     }
 }
 
-static pid_t
-spawn(void (*body)(void))
-{
-    pid_t pid = fork();
-
-    ck_assert_int_ne(pid, -1);
-    if (pid == 0) {
-        body();
-        _exit(0);
-    }
-    return pid;
-}
-
-static void
-kill_it(pid_t pid)
-{
-    int status;
-
-    ck_assert_int_eq(kill(pid, SIGKILL), 0);
-    ck_assert_int_eq(waitpid(pid, &status, 0), pid);
-    ck_assert_msg(WIFSIGNALED(status), "it had exited before");
-}
-
 static uint64_t
-accepts_of(unsigned slot)
+accepts_of(unsigned of)
 {
     rv_stats_owner_t owner;
     totals_t t;
 
-    ck_assert_int_eq(rv_stats_row(st, slot, &owner, t.value), RV_OK);
+    ck_assert_int_eq(rv_stats_row(st, of, &owner, t.value), RV_OK);
     return t.value[ACCEPTS];
 }
 
 static void
-wait_a_moment(void)
+wait_for_accepts(unsigned of, uint64_t number)
 {
-    nanosleep(&(struct timespec){ .tv_nsec = 5000000 }, NULL);
-}
-
-static void
-wait_for_accepts(unsigned slot, uint64_t number)
-{
-    while (accepts_of(slot) < number)
-        wait_a_moment();
+    while (accepts_of(of) < number)
+        stats_moment();
 }
 
 static void
@@ -390,7 +280,7 @@ wait_for_snapshots(pid_t reader, uint64_t number)
 {
     for (uint64_t wanted = report->snapshots + number; report->snapshots < wanted;) {
         ck_assert_msg(waitpid(reader, NULL, WNOHANG) == 0, "the reader saw something impossible");
-        wait_a_moment();
+        stats_moment();
     }
 }
 
@@ -399,18 +289,16 @@ START_TEST(nothing_is_torn_lost_or_doubled_while_writers_are_killed_and_folded)
     enum { ROUNDS = 30 };
     uint64_t expected = 0;
 
-    pid_t reader = spawn(read_for_ever);
+    pid_t reader = stats_spawn(read_for_ever);
     wait_for_snapshots(reader, 1);
     for (int round = 0; round < ROUNDS; round++) {
-        unsigned slot = (unsigned) round % ROWS;
+        row = stats_own(st);
+        pid_t writer = stats_spawn(write_for_ever);
+        wait_for_accepts(row, (uint64_t) (round % 4));
+        stats_kill(writer);
 
-        own(slot);
-        pid_t writer = spawn(write_for_ever);
-        wait_for_accepts(slot, (uint64_t) (round % 4));
-        kill_it(writer);
-
-        expected += accepts_of(slot);
-        ck_assert_int_eq(rv_stats_fold(st, slot), RV_OK);
+        expected += accepts_of(row);
+        ck_assert_int_eq(rv_stats_fold(st, row), RV_OK);
         const totals_t now = totals();
         ck_assert_uint_eq(now.value[ACCEPTS], expected);
         ck_assert_uint_eq(now.value[REQUESTS], 2 * expected);
@@ -418,7 +306,7 @@ START_TEST(nothing_is_torn_lost_or_doubled_while_writers_are_killed_and_folded)
         ck_assert_uint_eq(now.value[WAITING], 0);
         wait_for_snapshots(reader, 1);
     }
-    kill_it(reader);
+    stats_kill(reader);
     ck_assert_uint_gt(expected, 0);
 }
 END_TEST
@@ -429,10 +317,10 @@ START_TEST(stopped_writers_stop_no_reader)
     enum { ROUNDS = 20 };
     int status;
 
-    own(1);
-    pid_t writer = spawn(write_for_ever);
+    row = stats_own(st);
+    pid_t writer = stats_spawn(write_for_ever);
     for (int round = 1; round <= ROUNDS; round++) {
-        wait_for_accepts(1, (uint64_t) (round * 100));
+        wait_for_accepts(row, (uint64_t) (round * 100));
         ck_assert_int_eq(kill(writer, SIGSTOP), 0);
         ck_assert_int_eq(waitpid(writer, &status, WUNTRACED), writer);
         ck_assert(WIFSTOPPED(status));
@@ -442,7 +330,7 @@ START_TEST(stopped_writers_stop_no_reader)
         ck_assert(is_sane(&first, &second));
         ck_assert_int_eq(kill(writer, SIGCONT), 0);
     }
-    kill_it(writer);
+    stats_kill(writer);
 }
 END_TEST
 
@@ -464,14 +352,9 @@ stats_read_suite(void)
 }
 
 int
-main(void)
+main(int argc, char **argv)
 {
-    SRunner *runner = srunner_create(stats_read_suite());
-
-    srunner_run_all(runner, CK_NORMAL);
-
-    int failed = srunner_ntests_failed(runner);
-
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    (void) argc;
+    step_bind_now(argv);
+    return stats_run(stats_read_suite());
 }

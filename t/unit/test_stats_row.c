@@ -5,29 +5,32 @@
  * is odd, a journal that is there or not. Real ones, at every instruction,
  * are in test_stats_step.
  */
-#include "rv_stats_row.h"
+#include "stats_fixture.h"
 
-#include <check.h>
-#include <errno.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/mman.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
-enum { VALUES = 3 };
+enum { VALUES = 3, BYTES = sizeof(rv_stats_row_t) + (VALUES + 1) * sizeof(uint64_t) };
 
 static rv_stats_row_ref_t ref;
+static uint64_t local[VALUES + 1];
 
 static void
 setup(void)
 {
-    void *memory = mmap(NULL, sizeof(rv_stats_row_t) + (VALUES + 1) * sizeof(uint64_t),
-        PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    char *memory = stats_shared(BYTES);
+    _Atomic uint64_t *values = (void *) (memory + sizeof(rv_stats_row_t));
 
-    ck_assert_ptr_ne(memory, MAP_FAILED);
-    ref = (rv_stats_row_ref_t){ .row = memory, .count = VALUES };
-    ck_assert_int_eq(rv_stats_row_init(ref.row), RV_OK);
+    ref = (rv_stats_row_ref_t){ .row = (void *) memory,
+        .value = values,
+        .mark = &values[VALUES],
+        .cells = VALUES,
+        .local = local };
+    rv_stats_row_init(&ref);
+}
+
+static void
+teardown(void)
+{
+    munmap(ref.row, BYTES);
+    memset(local, 0, sizeof(local));
 }
 
 static void
@@ -35,7 +38,7 @@ assert_values(uint64_t a, uint64_t b, uint64_t c)
 {
     uint64_t values[VALUES];
 
-    rv_stats_row_read(&ref, values);
+    rv_stats_row_read(&ref, values, VALUES);
     ck_assert_uint_eq(values[0], a);
     ck_assert_uint_eq(values[1], b);
     ck_assert_uint_eq(values[2], c);
@@ -49,28 +52,14 @@ add(int64_t a, int64_t b, int64_t c)
     rv_stats_row_apply(&ref, changes, 3);
 }
 
-/* The writer dies holding the row's lock. */
-static void
-die_with_the_lock(void)
-{
-    int status;
-    pid_t pid = fork();
-
-    ck_assert_int_ne(pid, -1);
-    if (pid == 0)
-        _exit(rv_lock_acquire(&ref.row->lock, NULL, NULL) == RV_OK ? 0 : 1);
-    ck_assert_int_eq(waitpid(pid, &status, 0), pid);
-    ck_assert_int_eq(status, 0);
-}
-
 /* A transaction on 1 and 2 is open, `entries` of its journal are said to be there. */
 static void
 open_transaction(uint32_t entries)
 {
     ref.row->sequence++;
-    ref.row->journal[0].index = 1;
+    ref.row->journal[0].cell = 1;
     ref.row->journal[0].value = 200;
-    ref.row->journal[1].index = 2;
+    ref.row->journal[1].cell = 2;
     ref.row->journal[1].value = 300;
     ref.row->entries = entries;
 }
@@ -81,22 +70,17 @@ START_TEST(new_row_is_empty_and_adds_up)
     add(1, 2, 3);
     add(1, 0, -3);
     assert_values(2, 2, 0);
-    ck_assert_uint_eq(ref.row->sequence % 2, 0);
-    ck_assert_uint_eq(ref.completed, 0);
+    ck_assert_int_eq(rv_stats_row_complete(&ref), 0);
 }
 END_TEST
 
 START_TEST(journal_that_was_not_complete_counts_for_nothing)
 {
     add(10, 20, 30);
-    die_with_the_lock();
     open_transaction(0);
     assert_values(10, 20, 30);
-
-    ck_assert_int_eq(rv_stats_row_take_over(&ref), RV_OK);
+    ck_assert_int_eq(rv_stats_row_complete(&ref), 1);
     assert_values(10, 20, 30);
-    ck_assert_uint_eq(ref.completed, 1);
-    rv_stats_row_give_back(&ref);
     add(1, 1, 1);
     assert_values(11, 21, 31);
 }
@@ -105,29 +89,15 @@ END_TEST
 START_TEST(journal_that_was_complete_counts_as_a_whole)
 {
     add(10, 20, 30);
-    die_with_the_lock();
     open_transaction(2);
-    ref.row->value[1] = 200; /* this was stored, the other not yet */
+    ref.value[1] = 200; /* this was stored, the other not yet */
     assert_values(10, 200, 300);
 
-    ck_assert_int_eq(rv_stats_row_take_over(&ref), RV_OK);
+    ck_assert_int_eq(rv_stats_row_complete(&ref), 1);
     assert_values(10, 200, 300);
-    ck_assert_uint_eq(ref.row->value[2], 300);
-    ck_assert_uint_eq(ref.completed, 1);
-    rv_stats_row_give_back(&ref);
-    add(1, 1, 1);
-    assert_values(11, 201, 301);
-}
-END_TEST
-
-START_TEST(writer_itself_completes_what_another_left)
-{
-    add(10, 20, 30);
-    die_with_the_lock();
-    open_transaction(2);
-    add(1, 1, 1);
-    assert_values(11, 201, 301);
-    ck_assert_uint_eq(ref.completed, 1);
+    ck_assert_uint_eq(ref.value[2], 300);
+    ck_assert_int_eq(rv_stats_row_complete(&ref), 0);
+    assert_values(10, 200, 300);
 }
 END_TEST
 
@@ -135,50 +105,53 @@ START_TEST(death_between_two_transactions_leaves_nothing_to_complete)
 {
     add(10, 20, 30);
     ref.row->journal[0].value = 999; /* an old journal means nothing */
-    die_with_the_lock();
-    ck_assert_int_eq(rv_stats_row_take_over(&ref), RV_OK);
+    ck_assert_int_eq(rv_stats_row_complete(&ref), 0);
     assert_values(10, 20, 30);
-    ck_assert_uint_eq(ref.completed, 0);
-    rv_stats_row_give_back(&ref);
-
-    ck_assert_int_eq(rv_stats_row_take_over(&ref), RV_OK); /* nobody had it */
-    ck_assert_uint_eq(ref.completed, 0);
-    rv_stats_row_give_back(&ref);
 }
 END_TEST
 
 START_TEST(journal_of_a_value_that_is_not_there_is_passed_over)
 {
-    static const uint64_t wrong[] = { VALUES, UINT64_MAX };
+    static const uint64_t wrong[] = { VALUES, VALUES + 1, UINT64_MAX };
 
     for (size_t i = 0; i < rv_countof(wrong); i++) {
-        rv_stats_row_empty(&ref);
+        teardown();
+        setup();
         add(10, 20, 30);
+        uint64_t mark = *ref.mark;
         open_transaction(2);
-        ref.row->journal[0].index = wrong[i];
+        ref.row->journal[0].cell = wrong[i];
         assert_values(10, 20, 300);
-        ck_assert_int_eq(rv_stats_row_take_over(&ref), RV_OK);
+        ck_assert_int_eq(rv_stats_row_complete(&ref), 1);
         assert_values(10, 20, 300);
-        rv_stats_row_give_back(&ref);
-        ck_assert_uint_eq(ref.row->value[VALUES], 0); /* behind the row, */
-        ck_assert_uint_eq(ref.row->heartbeat, 0);     /* and before its values */
+        ck_assert_uint_eq(*ref.mark, mark);           /* behind the values, */
+        ck_assert_uint_eq(ref.row->witness_value, 0); /* and before them */
     }
 }
 END_TEST
 
-/* A lock that nobody can have any more: the counts are safe all the same. */
-START_TEST(row_whose_lock_is_broken_can_be_read_and_completed)
+START_TEST(journal_that_says_it_is_longer_than_it_can_be_is_cut)
 {
     add(10, 20, 30);
-    die_with_the_lock();
-    ck_assert_int_eq(rv_lock_acquire(&ref.row->lock, NULL, NULL), RV_ERROR);
-    ck_assert_int_eq(errno, ENOTRECOVERABLE);
-    open_transaction(2);
-    ck_assert_int_eq(rv_stats_row_take_over(&ref), RV_ERROR);
-    ck_assert_uint_eq(ref.row->sequence % 2, 0);
+    open_transaction(UINT32_MAX);
+    for (int i = 2; i < RV_STATS_CHANGES; i++)
+        ref.row->journal[i].cell = VALUES;
     assert_values(10, 200, 300);
-    add(1, 1, 1);
+    ck_assert_int_eq(rv_stats_row_complete(&ref), 1);
     assert_values(10, 200, 300);
+}
+END_TEST
+
+START_TEST(reader_of_the_first_values_gets_these)
+{
+    uint64_t values[VALUES] = { 77, 77, 77 };
+
+    add(10, 20, 30);
+    open_transaction(2); /* one of its changes is not among them */
+    rv_stats_row_read(&ref, values, 2);
+    ck_assert_uint_eq(values[0], 10);
+    ck_assert_uint_eq(values[1], 200);
+    ck_assert_uint_eq(values[2], 77);
 }
 END_TEST
 
@@ -186,30 +159,88 @@ START_TEST(emptied_row_is_nobodys_and_zero)
 {
     add(10, 20, 30);
     ref.row->pid = 4711;
+    ref.row->master = 4710;
     ref.row->heartbeat = 1000;
+    ref.row->restarts = 3;
     rv_stats_row_empty(&ref);
     assert_values(0, 0, 0);
     ck_assert_int_eq(ref.row->pid, 0);
+    ck_assert_int_eq(ref.row->master, 0);
     ck_assert_uint_eq(ref.row->heartbeat, 0);
-    add(1, 2, 3);
-    assert_values(1, 2, 3);
+    ck_assert_uint_eq(ref.row->restarts, 0);
 }
 END_TEST
 
-START_TEST(change_of_a_value_that_is_not_there_harms_nothing)
+/* All or nothing, also where a change makes no sense. */
+START_TEST(transaction_on_a_value_that_is_not_there_does_nothing)
 {
     static const unsigned wrong[] = { VALUES, VALUES + 1, UINT32_MAX };
     rv_stats_change_t changes[] = { { 0, 1 }, { 0, 1 } };
 
     for (size_t i = 0; i < rv_countof(wrong); i++) {
-        changes[1].index = wrong[i];
+        changes[1].cell = wrong[i];
         rv_stats_row_apply(&ref, changes, 2);
+        assert_values(0, 0, 0);
     }
     add(1, 2, 3);
-    uint64_t values[VALUES];
-    rv_stats_row_read(&ref, values);
-    ck_assert_uint_eq(values[1], 2);
-    ck_assert_uint_eq(values[2], 3);
+    assert_values(1, 2, 3);
+}
+END_TEST
+
+/* What stands in the shared memory is of no account to the one who writes it. */
+START_TEST(writer_adds_to_its_own_copy)
+{
+    add(10, 20, 30);
+    ref.value[0] = 9999;
+    add(1, 1, 1);
+    assert_values(11, 21, 31);
+}
+END_TEST
+
+/* As when a file was cut there and made longer again. */
+START_TEST(row_that_was_cut_off_is_written_anew_by_the_next_transaction)
+{
+    for (size_t from = 0; from < BYTES; from += 4) {
+        teardown();
+        setup();
+        add(10, 20, 30);
+        memset((char *) ref.row + from, 0, BYTES - from);
+        add(0, 0, 1);
+        assert_values(10, 20, 31);
+        add(1, 1, 1);
+        assert_values(11, 21, 32);
+        ck_assert_int_eq(rv_stats_row_complete(&ref), 0);
+    }
+}
+END_TEST
+
+START_TEST(row_that_was_cut_off_is_written_anew_by_a_check)
+{
+    for (size_t from = 0; from < BYTES; from += 4) {
+        teardown();
+        setup();
+        add(10, 20, 30);
+        memset((char *) ref.row + from, 0, BYTES - from);
+        rv_stats_row_check(&ref);
+        assert_values(10, 20, 30);
+        ck_assert_int_eq(rv_stats_row_complete(&ref), 0);
+    }
+}
+END_TEST
+
+/* Nothing is written where nothing was cut off, or not any more. */
+START_TEST(check_of_a_whole_row_leaves_it_alone)
+{
+    add(10, 20, 30);
+    ref.value[0] = 9999;
+    rv_stats_row_check(&ref);
+    assert_values(9999, 20, 30);
+
+    memset((void *) ref.row, 0, BYTES);
+    rv_stats_row_check(&ref);
+    ref.value[0] = 9999;
+    rv_stats_row_check(&ref);
+    assert_values(9999, 20, 30);
 }
 END_TEST
 
@@ -219,17 +250,21 @@ stats_row_suite(void)
     Suite *suite = suite_create("stats_row");
     TCase *tcase = tcase_create("stats_row");
 
-    tcase_add_checked_fixture(tcase, setup, NULL);
+    tcase_add_checked_fixture(tcase, setup, teardown);
     tcase_set_timeout(tcase, 60);
     tcase_add_test(tcase, new_row_is_empty_and_adds_up);
     tcase_add_test(tcase, journal_that_was_not_complete_counts_for_nothing);
     tcase_add_test(tcase, journal_that_was_complete_counts_as_a_whole);
-    tcase_add_test(tcase, writer_itself_completes_what_another_left);
     tcase_add_test(tcase, death_between_two_transactions_leaves_nothing_to_complete);
     tcase_add_test(tcase, journal_of_a_value_that_is_not_there_is_passed_over);
-    tcase_add_test(tcase, row_whose_lock_is_broken_can_be_read_and_completed);
+    tcase_add_test(tcase, journal_that_says_it_is_longer_than_it_can_be_is_cut);
+    tcase_add_test(tcase, reader_of_the_first_values_gets_these);
     tcase_add_test(tcase, emptied_row_is_nobodys_and_zero);
-    tcase_add_test(tcase, change_of_a_value_that_is_not_there_harms_nothing);
+    tcase_add_test(tcase, transaction_on_a_value_that_is_not_there_does_nothing);
+    tcase_add_test(tcase, writer_adds_to_its_own_copy);
+    tcase_add_test(tcase, row_that_was_cut_off_is_written_anew_by_the_next_transaction);
+    tcase_add_test(tcase, row_that_was_cut_off_is_written_anew_by_a_check);
+    tcase_add_test(tcase, check_of_a_whole_row_leaves_it_alone);
 
     suite_add_tcase(suite, tcase);
     return suite;
@@ -238,12 +273,5 @@ stats_row_suite(void)
 int
 main(void)
 {
-    SRunner *runner = srunner_create(stats_row_suite());
-
-    srunner_run_all(runner, CK_NORMAL);
-
-    int failed = srunner_ntests_failed(runner);
-
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return stats_run(stats_row_suite());
 }
