@@ -25,6 +25,13 @@ init_worker(rv_worker_t *w)
     return RV_OK;
 }
 
+/* What is no number from 0 to 1 is 0. */
+static int
+to_thousandths(double q)
+{
+    return q >= 0 && q <= 1 ? (int) (q * 1000) : 0;
+}
+
 /* The q of a media range's parameters, from 0 to 1000; without one it is 1000. */
 static int
 quality(const char *parameters, size_t length)
@@ -36,7 +43,7 @@ quality(const char *parameters, size_t length)
             continue;
         p += 1 + strspn(p + 1, " \t");
         if (end - p > 2 && (*p == 'q' || *p == 'Q') && p[1] == '=')
-            return (int) (strtod(p + 2, NULL) * 1000);
+            return to_thousandths(strtod(p + 2, NULL));
         p--;
     }
     return 1000;

@@ -9,7 +9,9 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-/* Indices of the values, the same as long as the worker lives. */
+static const rv_cycle_t *cycle;
+
+/* Indices of the values; both the same as long as the worker lives. */
 static struct {
     int accepts, handled, requests, reading, writing, waiting;
 } at;
@@ -19,6 +21,7 @@ init_worker(rv_worker_t *w)
 {
     const rv_stats_t *st = w->stats;
 
+    cycle = w->cycle;
     at.accepts = rv_stats_find(st, "connections", "accepts");
     at.handled = rv_stats_find(st, "connections", "handled");
     at.reading = rv_stats_find(st, "connections", "reading");
@@ -37,6 +40,10 @@ answer(rv_http_request_t *r, const rv_http_location_t *location)
 
     (void) location;
     rv_stats_snapshot(st, v, rv_stats_plain(st));
+    if (!rv_cycle_counts_are_whole(cycle)) { /* a truncated file; the master mends it */
+        rv_http_reply_status(r, 503, NULL);
+        return;
+    }
     int n = snprintf(text, sizeof(text),
         "Active connections: %" PRIu64 " \n"
         "server accepts handled requests\n"

@@ -369,6 +369,28 @@ rv_cycle_mend_zones(const rv_cycle_t *cycle)
 }
 
 void
+rv_cycle_check_files(const rv_cycle_t *cycle)
+{
+    for (rv_cycle_zone_t *z = cycle->zones; z != NULL; z = z->next) {
+        int gone = !rv_zone_is_in_place(z->zone);
+
+        if (gone && !z->gone)
+            rv_log(RV_LOG_ERROR, 0,
+                "zone \"%s\": \"%s\" was removed or replaced, a reload makes the file anew",
+                rv_zone_name(z->zone), z->spec.path);
+        z->gone = gone;
+    }
+}
+
+int
+rv_cycle_counts_are_whole(const rv_cycle_t *cycle)
+{
+    const rv_zone_t *zone = rv_cycle_find_zone(cycle, "stats");
+
+    return zone != NULL && rv_zone_is_whole(zone) && rv_stats_is_whole(cycle->stats);
+}
+
+void
 rv_cycle_close_listeners(rv_cycle_t *cycle, int remove)
 {
     for (rv_cycle_listener_t *l = cycle->listeners; l != NULL; l = l->next)

@@ -32,6 +32,7 @@ typedef struct rv_cycle_zone_s {
     rv_zone_spec_t spec;
     rv_zone_t *zone; /* NULL: not open */
     int failed;      /* mending it failed, and that was logged */
+    int gone;        /* its file is no more in its place, and that was logged */
 } rv_cycle_zone_t;
 
 /* One worker number, whoever fills it at the time. */
@@ -97,6 +98,12 @@ void rv_cycle_look_after_zones(const rv_cycle_t *cycle);
 /* Looks whether zones' files were cut off. 1: the one of the counters was, and
  * is whole again but for who its rows belong to. */
 int rv_cycle_mend_zones(const rv_cycle_t *cycle);
+
+/* Looks whether zones' files are where they were, and logs it once where not. */
+void rv_cycle_check_files(const rv_cycle_t *cycle);
+
+/* 0: the counters' memory was cut off, and what a page would show is not all. */
+int rv_cycle_counts_are_whole(const rv_cycle_t *cycle);
 
 /* Closes this process's listening descriptors; with `remove` the files of unix
  * sockets that are the cycle's own go too. */

@@ -262,6 +262,7 @@ tick(master_t *m)
     if (m->all.current == NULL)
         return;
 
+    rv_cycle_check_files(m->all.current);
     for (rv_cycle_t *c = NULL; (c = rv_generations_each(&m->all, c)) != NULL;)
         (void) rv_stats_carry(c->stats);
     (void) rv_stats_save(m->all.current->stats);

@@ -35,6 +35,10 @@ rv_report_take_cycle(rv_report_t *r, const rv_cycle_t *cycle)
 {
     if (rv_report_take(r, cycle->stats) != RV_OK)
         return RV_ERROR;
+    if (!rv_cycle_counts_are_whole(cycle)) {
+        rv_report_free(r);
+        return RV_AGAIN;
+    }
 
     for (const rv_cycle_zone_t *z = cycle->zones; z != NULL; z = z->next) {
         rv_zone_info_t info;
@@ -112,7 +116,7 @@ rv_report_master(const rv_report_t *r)
     for (unsigned i = 0; i < r->view.count; i++) {
         const rv_stats_process_t *p = &r->view.process[i];
 
-        if (!rv_report_is_worker(p) && p->owner.pid == r->view.master.master)
+        if (p->owner.pid == r->view.master.master)
             found = p;
     }
     return found;

@@ -29,7 +29,8 @@ int rv_report_take(rv_report_t *r, const rv_stats_t *stats);
 /* Adds a zone, as long as there is room. */
 void rv_report_add_zone(rv_report_t *r, const rv_zone_info_t *zone);
 
-/* Takes it of the generation that this process is of. */
+/* Takes it of the generation that this process is of. RV_AGAIN: the counters were cut off
+ * and are being mended. */
 int rv_report_take_cycle(rv_report_t *r, const rv_cycle_t *cycle);
 
 void rv_report_free(rv_report_t *r);
@@ -77,7 +78,7 @@ uint64_t rv_report_value(
 /* All connections of a process, or of all. */
 uint64_t rv_report_connections(const rv_report_t *r, const rv_stats_process_t *p);
 
-/* The master itself, or NULL; workers are all others. */
+/* The master itself, or the process without one; NULL: it is not listed. Workers are all others. */
 const rv_stats_process_t *rv_report_master(const rv_report_t *r);
 int rv_report_is_worker(const rv_stats_process_t *p);
 

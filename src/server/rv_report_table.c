@@ -25,14 +25,15 @@ format_age(int64_t seconds, char text[TEXT])
 }
 
 /* "0.4s", since a heartbeat */
-static const char *
+static char *
 format_beat(const rv_report_t *r, uint64_t heartbeat, char text[TEXT])
 {
     int64_t msec = rv_max(r->msec - (int64_t) heartbeat, 0);
 
     if (heartbeat == 0)
-        return "-";
-    snprintf(text, TEXT, "%" PRId64 ".%" PRId64 "s", msec / 1000, msec % 1000 / 100);
+        snprintf(text, TEXT, "-");
+    else
+        snprintf(text, TEXT, "%" PRId64 ".%" PRId64 "s", msec / 1000, msec % 1000 / 100);
     return text;
 }
 
@@ -42,10 +43,12 @@ format_duration(uint64_t usec, char text[TEXT])
 {
     if (usec < 1000)
         snprintf(text, TEXT, "%" PRIu64 "us", usec);
-    else if (usec < 1000000)
+    else if (usec < 999500)
         snprintf(text, TEXT, "%.3gms", (double) usec / 1e3);
-    else
+    else if (usec < 1000 * UINT64_C(1000000))
         snprintf(text, TEXT, "%.4gs", (double) usec / 1e6);
+    else
+        snprintf(text, TEXT, "%.0fs", (double) usec / 1e6);
     return text;
 }
 
@@ -58,9 +61,11 @@ add_master(const rv_report_t *r, rv_text_t *text)
     time_t at = (time_t) m->reload_time;
     struct tm tm;
 
-    rv_text_add(text, "master   pid %ld, up %s, generation %u, heartbeat %s ago\n",
-        (long) m->master, format_age(r->now - m->started, age), m->generation,
-        self == NULL ? "-" : format_beat(r, self->heartbeat, beat));
+    rv_text_add(text, "master   pid %ld, up %s, generation %u, heartbeat %s\n", (long) m->master,
+        format_age(r->now - m->started, age), m->generation,
+        self == NULL || self->heartbeat == 0
+            ? "none yet"
+            : strcat(format_beat(r, self->heartbeat, beat), " ago"));
 
     if (m->reloads > 0 && localtime_r(&at, &tm) != NULL)
         strftime(when, sizeof(when), "%Y-%m-%d %H:%M:%S", &tm);
@@ -78,7 +83,7 @@ add_master(const rv_report_t *r, rv_text_t *text)
         if (z->type != NULL)
             rv_text_add(text, "%s, ", z->type);
         rv_text_add(text, "%" PRIu64 "k, %" PRIu64 "k used, owner %s, repaired %u, made anew %u\n",
-            z->size / 1024, z->used / 1024, z->owner, z->recoveries,
+            z->size / 1024, (z->used + 1023) / 1024, z->owner, z->recoveries,
             z->generation > 0 ? z->generation - 1 : 0);
     }
 }

@@ -45,7 +45,7 @@ type_of(const char *link)
 {
     if (strncmp(link, "/memfd:", 7) == 0)
         return "memfd";
-    return strncmp(link, "/dev/shm/", 9) == 0 ? "posix" : "file";
+    return strncmp(link, "/dev/shm/" RV_NAME ".", 10 + strlen(RV_NAME)) == 0 ? "posix" : "file";
 }
 
 static int
@@ -216,11 +216,18 @@ print(const viewer_t *v, const rv_stats_t *stats, rv_viewer_form_t form)
 
 /* Why there is nothing to be seen. */
 static void
-explain(pid_t pid, int error)
+explain(const rv_cycle_t *cycle, pid_t pid, int error)
 {
+    const rv_core_zone_t *conf = rv_conf_get(cycle->conf, "zone", "stats");
+
     if (error != 0)
         rv_log(RV_LOG_EMERG, error, "looking at the descriptors of process %ld failed%s",
             (long) pid, error == EACCES ? ", it takes the rights of its owner" : "");
+    else if (conf != NULL && conf->path != NULL)
+        rv_log(RV_LOG_EMERG, 0,
+            "zone \"stats\" of process %ld has nothing to show: \"%s\" was cut off and is mended within "
+            "a second, or is not in use yet",
+            (long) pid, conf->path);
     else
         rv_log(RV_LOG_EMERG, 0,
             "zone \"stats\" of process %ld cannot be mapped from outside: it is of type anon, devzero "
@@ -253,8 +260,8 @@ view(rv_cycle_t *cycle, rv_viewer_form_t form)
         map_by_name(&v, cycle);
         stats = find_stats(&v, pid);
     }
-    if (stats == NULL)
-        explain(pid, error);
+    if (stats == NULL || !rv_stats_is_whole(stats))
+        explain(cycle, pid, error);
     else
         status = print(&v, stats, form);
     unmap(&v);

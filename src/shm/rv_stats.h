@@ -78,6 +78,7 @@ typedef struct {
 } rv_stats_owner_t;
 
 #define RV_STATS_MASTER UINT32_MAX
+#define RV_STATS_UNKNOWN (UINT32_MAX - 1) /* claimed, and nobody's yet */
 
 /* Adds a module's definitions, which end in one without a name. RV_ERROR: there
  * would be too many, or one is malformed; defs->error says what. */
@@ -160,6 +161,9 @@ void rv_stats_snapshot(const rv_stats_t *st, uint64_t *values, unsigned cells);
 
 /* Copies one row: RV_DONE where nobody has it. */
 int rv_stats_row(const rv_stats_t *st, unsigned row, rv_stats_owner_t *owner, uint64_t *values);
+
+/* 0: it was cut off, and not all that this process would show is there. */
+int rv_stats_is_whole(const rv_stats_t *st);
 
 /* What the header says. */
 typedef struct {

@@ -265,6 +265,7 @@ rv_stats_claim(rv_stats_t *st)
         const rv_stats_row_ref_t ref = rv_stats_layout_row(st, (unsigned) i);
 
         rv_stats_row_init(&ref);
+        atomic_store(&ref.row->worker, RV_STATS_UNKNOWN);
         atomic_store(&ref.row->master, getpid());
         if ((unsigned) i >= atomic_load(&st->header->rows_used))
             atomic_store(&st->header->rows_used, (unsigned) i + 1);

@@ -32,6 +32,12 @@ rv_stats_row_init(const rv_stats_row_ref_t *ref)
     store(ref->mark, MARK);
 }
 
+int
+rv_stats_row_is_whole(const rv_stats_row_ref_t *ref)
+{
+    return load(ref->mark) == MARK;
+}
+
 void
 rv_stats_row_check(const rv_stats_row_ref_t *ref)
 {

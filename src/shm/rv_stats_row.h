@@ -68,6 +68,9 @@ void rv_stats_row_init(const rv_stats_row_ref_t *ref);
 void rv_stats_row_apply(
     const rv_stats_row_ref_t *ref, const rv_stats_change_t *changes, unsigned changed);
 
+/* 1: its mark is there. */
+int rv_stats_row_is_whole(const rv_stats_row_ref_t *ref);
+
 /* Writes it anew where it was cut off. */
 void rv_stats_row_check(const rv_stats_row_ref_t *ref);
 

@@ -65,7 +65,8 @@ list(list_t *l, const rv_stats_row_t *row, const uint64_t *values, unsigned cell
 {
     rv_stats_view_t *view = l->view;
 
-    if (view->count == l->room || atomic_load(&row->pid) == 0)
+    if (view->count == l->room || atomic_load(&row->pid) == 0
+        || atomic_load(&row->worker) == RV_STATS_UNKNOWN)
         return;
 
     uint64_t *copy = view->values + (size_t) view->count * l->stride;
@@ -281,6 +282,20 @@ rv_stats_view_free(rv_stats_view_t *view)
     free(view->process);
     free(view->values);
     *view = (rv_stats_view_t){ 0 };
+}
+
+int
+rv_stats_is_whole(const rv_stats_t *st)
+{
+    unsigned used = rv_min(atomic_load(&st->header->rows_used), st->at.rows);
+
+    for (unsigned i = 0; i < used; i++) {
+        const rv_stats_row_ref_t ref = rv_stats_layout_row(st, i);
+
+        if (atomic_load(&ref.row->master) != 0 && !rv_stats_row_is_whole(&ref))
+            return 0;
+    }
+    return rv_stats_layout_is_whole(st);
 }
 
 int

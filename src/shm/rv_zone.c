@@ -16,6 +16,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* --- life ----------------------------------------------------------------------------- */
@@ -157,6 +158,24 @@ tell(const rv_zone_header_t *h, rv_zone_info_t *info)
 }
 
 int
+rv_zone_is_whole(const rv_zone_t *zone)
+{
+    return !(zone->shm.type->flags & RV_SHM_LOOSE) || rv_zone_layout_is_whole(zone);
+}
+
+int
+rv_zone_is_in_place(const rv_zone_t *zone)
+{
+    struct stat ours, there;
+
+    if (!(zone->shm.type->flags & RV_SHM_KEPT))
+        return 1;
+
+    return fstat(zone->shm.fd, &ours) == 0 && stat(zone->path, &there) == 0
+        && ours.st_dev == there.st_dev && ours.st_ino == there.st_ino;
+}
+
+int
 rv_zone_news(rv_zone_t *zone, unsigned *repaired, unsigned *rebuilt)
 {
     const rv_zone_header_t *h = rv_zone_layout_header(zone);
@@ -183,7 +202,7 @@ rv_zone_look(const void *memory, size_t size, rv_zone_info_t *info, void **conte
     const rv_zone_header_t *h = memory;
 
     if (size < rv_zone_layout_overhead() || h->magic != RV_ZONE_LAYOUT_MAGIC
-        || h->version != RV_ZONE_LAYOUT_VERSION)
+        || h->version != RV_ZONE_LAYOUT_VERSION || !rv_zone_layout_has_mark(memory, size))
         return RV_ERROR;
 
     tell(h, info);

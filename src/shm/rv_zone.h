@@ -144,6 +144,12 @@ int rv_zone_look_after(rv_zone_t *zone);
  */
 int rv_zone_mend(rv_zone_t *zone);
 
+/* 0: its file was cut off, and is not mended yet. */
+int rv_zone_is_whole(const rv_zone_t *zone);
+
+/* 0: its file is no more where it was: somebody has removed or replaced it. */
+int rv_zone_is_in_place(const rv_zone_t *zone);
+
 /* How often the content was repaired, and made anew, by whatever process, since this one
  * has asked last or opened the zone. 1: there was something. */
 int rv_zone_news(rv_zone_t *zone, unsigned *repaired, unsigned *rebuilt);
@@ -162,7 +168,8 @@ typedef struct {
 void rv_zone_info(const rv_zone_t *zone, rv_zone_info_t *info);
 
 /* The same of memory that holds a zone, mapped for reading; its type is not known to it.
- * *content and *room as rv_zone_content. RV_ERROR: it is no zone of this version. */
+ * *content and *room as rv_zone_content. RV_ERROR: it is no zone of this version, or was
+ * cut off. */
 int rv_zone_look(
     const void *memory, size_t size, rv_zone_info_t *info, void **content, size_t *room);
 

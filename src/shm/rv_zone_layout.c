@@ -33,15 +33,21 @@ rv_zone_layout_overhead(void)
 }
 
 static _Atomic uint64_t *
-mark_of(const rv_zone_t *zone)
+mark_of(const void *memory, size_t size)
 {
-    return (void *) ((char *) zone->shm.addr + zone->shm.size - sizeof(uint64_t));
+    return (void *) ((char *) (uintptr_t) memory + size - sizeof(uint64_t));
+}
+
+int
+rv_zone_layout_has_mark(const void *memory, size_t size)
+{
+    return atomic_load(mark_of(memory, size)) == MARK;
 }
 
 int
 rv_zone_layout_is_whole(const rv_zone_t *zone)
 {
-    return atomic_load(mark_of(zone)) == MARK;
+    return rv_zone_layout_has_mark(zone->shm.addr, zone->shm.size);
 }
 
 int
@@ -75,7 +81,7 @@ rv_zone_layout_write(rv_zone_t *zone)
         return RV_ERROR;
 
     h->magic = RV_ZONE_LAYOUT_MAGIC;
-    atomic_store(mark_of(zone), MARK);
+    atomic_store(mark_of(zone->shm.addr, zone->shm.size), MARK);
     return RV_OK;
 }
 

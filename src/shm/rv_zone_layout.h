@@ -62,6 +62,7 @@ size_t rv_zone_layout_overhead(void);
 int rv_zone_layout_write(rv_zone_t *zone);
 
 /* 1: the end mark is there: nothing was cut off. */
+int rv_zone_layout_has_mark(const void *memory, size_t size);
 int rv_zone_layout_is_whole(const rv_zone_t *zone);
 
 /* 1: what is given out lies between header and end mark. */

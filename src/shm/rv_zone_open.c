@@ -78,9 +78,10 @@ same_text(const char *a, const char *b)
 static int
 is_same(const rv_zone_t *old, const rv_zone_spec_t *spec, const rv_shm_type_t *type)
 {
-    return old->fits && old->shm.type == type && old->spec.size == spec->size
-        && old->spec.need == spec->need && old->spec.huge == spec->huge
-        && old->spec.pinned == spec->pinned && same_text(old->path, spec->path);
+    return old->fits && rv_zone_is_in_place(old) && old->shm.type == type
+        && old->spec.size == spec->size && old->spec.need == spec->need
+        && old->spec.huge == spec->huge && old->spec.pinned == spec->pinned
+        && same_text(old->path, spec->path);
 }
 
 /* --- making one ----------------------------------------------------------------- */
@@ -449,7 +450,7 @@ rv_zone_open(
     if (rv_zone_check(spec, error) != RV_OK || check_old(spec, old, error) != RV_OK)
         return RV_ERROR;
 
-    int its_own = old != NULL && same_text(old->path, spec->path);
+    int its_own = old != NULL && same_text(old->path, spec->path) && rv_zone_is_in_place(old);
     if ((type->flags & RV_SHM_KEPT) && !its_own && find_file(spec, type, &found, error) == RV_ERROR)
         return RV_ERROR;
     if (old == NULL)
