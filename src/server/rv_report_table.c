@@ -25,7 +25,7 @@ format_age(int64_t seconds, char text[TEXT])
 }
 
 /* "0.4s", since a heartbeat */
-static char *
+static const char *
 format_beat(const rv_report_t *r, uint64_t heartbeat, char text[TEXT])
 {
     int64_t msec = rv_max(r->msec - (int64_t) heartbeat, 0);
@@ -61,11 +61,12 @@ add_master(const rv_report_t *r, rv_text_t *text)
     time_t at = (time_t) m->reload_time;
     struct tm tm;
 
-    rv_text_add(text, "master   pid %ld, up %s, generation %u, heartbeat %s\n", (long) m->master,
-        format_age(r->now - m->started, age), m->generation,
-        self == NULL || self->heartbeat == 0
-            ? "none yet"
-            : strcat(format_beat(r, self->heartbeat, beat), " ago"));
+    rv_text_add(text, "master   pid %ld, up %s, generation %u, heartbeat ", (long) m->master,
+        format_age(r->now - m->started, age), m->generation);
+    if (self == NULL || self->heartbeat == 0)
+        rv_text_add(text, "none yet\n");
+    else
+        rv_text_add(text, "%s ago\n", format_beat(r, self->heartbeat, beat));
 
     if (m->reloads > 0 && localtime_r(&at, &tm) != NULL)
         strftime(when, sizeof(when), "%Y-%m-%d %H:%M:%S", &tm);

@@ -171,7 +171,7 @@ rv_zone_is_in_place(const rv_zone_t *zone)
     if (!(zone->shm.type->flags & RV_SHM_KEPT))
         return 1;
 
-    return fstat(zone->shm.fd, &ours) == 0 && stat(zone->path, &there) == 0
+    return fstat(zone->shm.fd, &ours) == 0 && stat(zone->shm.path, &there) == 0
         && ours.st_dev == there.st_dev && ours.st_ino == there.st_ino;
 }
 

@@ -189,6 +189,108 @@ START_TEST(chain_of_generations_is_one_sum)
 }
 END_TEST
 
+/* --- what is carried over meanwhile ---------------------------------------------------------- */
+
+/* A reader that has not mapped the predecessor, or has. */
+static rv_stats_t *
+reader_of(const rv_stats_t *st)
+{
+    rv_stats_t *reader = rv_stats_attach(st->header, rv_stats_layout_size(&st->at));
+
+    ck_assert_ptr_nonnull(reader);
+    return reader;
+}
+
+START_TEST(what_was_carried_over_is_shown_without_the_predecessor)
+{
+    rv_stats_t *of = old_stats(), *st = stats_with(more, ROWS);
+    rv_stats_t *alone = reader_of(st), *linked = reader_of(st);
+
+    ck_assert_int_eq(rv_stats_carry(st), RV_DONE);
+    ck_assert_int_eq(rv_stats_is_complete(alone), 1);
+    rv_stats_succeed(st, of);
+    ck_assert_int_eq(rv_stats_link(linked, of), 1);
+    ck_assert_int_eq(rv_stats_is_complete(linked), 1);
+    ck_assert_int_eq(rv_stats_is_complete(alone), 0);
+    assert_totals(alone, 0, 0, 0);
+
+    for (unsigned i = 0; i < 3; i++) {
+        ck_assert_int_eq(rv_stats_carry(st), RV_OK);
+        assert_totals(alone, 107 + 10 * i, 3, 2 + i);
+        add(of, "a", 10);
+        add(of, "g", 1);
+        assert_totals(alone, 107 + 10 * i, 3, 2 + i); /* as old as that */
+        assert_totals(linked, 117 + 10 * i, 3, 3 + i);
+        assert_totals(st, 117 + 10 * i, 3, 3 + i);
+    }
+    ck_assert_int_eq(rv_stats_fold(of, 0), RV_OK);
+    assert_totals(linked, 137, 3, 0);
+    ck_assert_int_eq(rv_stats_retire(st, of), RV_OK);
+    assert_totals(alone, 137, 3, 0);
+    assert_totals(linked, 137, 3, 0);
+    ck_assert_int_eq(rv_stats_is_complete(alone), 1);
+    ck_assert_int_eq(rv_stats_carry(st), RV_DONE);
+    rv_stats_free(alone);
+    rv_stats_free(linked);
+    rv_stats_free(of);
+    rv_stats_free(st);
+}
+END_TEST
+
+/* Everybody was killed: counters that were carried over stay, gauges do not. */
+START_TEST(what_was_carried_over_outlives_the_predecessor)
+{
+    rv_stats_t *of = old_stats(), *st = stats_with(reordered, ROWS);
+
+    rv_stats_succeed(st, of);
+    ck_assert_int_eq(rv_stats_carry(st), RV_OK);
+    stats_own(st);
+    add(st, "a", 1);
+    add(st, "g", 1);
+    rv_stats_t *next = reader_of(st);
+    ck_assert_int_eq(rv_stats_revive(next), RV_OK);
+    assert_totals(next, 108, 3, 0);
+    ck_assert_int_eq(rv_stats_is_complete(next), 1);
+    ck_assert_int_eq(rv_stats_link(next, of), 0);
+    rv_stats_free(next);
+    rv_stats_free(of);
+    rv_stats_free(st);
+}
+END_TEST
+
+START_TEST(successor_shows_its_predecessors_reloads_until_it_has_a_master_of_its_own)
+{
+    rv_stats_t *of = old_stats(), *st = stats_with(abc, ROWS);
+    rv_stats_master_t master;
+
+    rv_stats_set_master(of, 4711, 1700000000, 3);
+    rv_stats_set_reload(of, 1, "unknown directive");
+    rv_stats_succeed(st, of);
+    rv_stats_master(st, &master);
+    ck_assert_int_eq(master.master, 4711);
+    ck_assert_int_eq(master.started, 1700000000);
+    ck_assert_uint_eq(master.reloads, 1);
+    ck_assert_int_eq(master.reload_result, 1);
+    ck_assert_str_eq(master.reload_text, "unknown directive");
+
+    rv_stats_supersede(of, of); /* it is itself in force */
+    rv_stats_master(of, &master);
+    ck_assert_int_eq(master.superseded, 0);
+    rv_stats_supersede(st, of);
+    rv_stats_master(of, &master);
+    ck_assert_int_eq(master.superseded, 1);
+    rv_stats_set_master(st, 4711, 1700000000, 4);
+    rv_stats_master(st, &master);
+    ck_assert_int_eq(master.superseded, 0);
+    ck_assert_uint_eq(master.reloads, 1);
+    rv_stats_set_master(st, 4712, 1700000000, 5);
+    rv_stats_master(st, &master);
+    ck_assert_uint_eq(master.reloads, 0);
+    rv_stats_free(of);
+    rv_stats_free(st);
+}
+END_TEST
+
 /* --- in other processes ------------------------------------------------------------------ */
 
 static rv_stats_t *old, *successor;
@@ -225,7 +327,10 @@ START_TEST(worker_that_watches_sees_totals_stand_still)
         rv_stats_succeed(successor, old);
         pid_t pid = stats_spawn(watch_totals);
 
-        wait_for_looks(pid, 3);
+        for (int i = 0; i < 3; i++) {
+            wait_for_looks(pid, 3);
+            ck_assert_int_eq(rv_stats_carry(successor), RV_OK);
+        }
         ck_assert_int_eq(rv_stats_fold(old, 0), RV_OK);
         ck_assert_int_eq(rv_stats_retire(successor, old), RV_OK);
         unsigned row = stats_own(successor);
@@ -247,6 +352,15 @@ retire(void)
 }
 
 static void
+carry(void)
+{
+    if (rv_stats_carry(successor) != RV_OK)
+        _exit(1);
+}
+
+static void (*const bodies[])(void) = { retire, carry };
+
+static void
 look(int steps)
 {
     ck_assert_msg(total(successor, "a") == 8, "after %d instructions", steps);
@@ -260,7 +374,7 @@ succeed_again(void)
 }
 
 /* With one value, so that there are few instructions to be killed at. */
-START_TEST(master_killed_anywhere_while_it_retires_doubles_nothing)
+START_TEST(master_killed_anywhere_while_it_takes_totals_over_doubles_nothing)
 {
     static const rv_stats_def_t one[] = { COUNTER("a"), { 0 } };
     step_path_t path;
@@ -278,10 +392,10 @@ START_TEST(master_killed_anywhere_while_it_retires_doubles_nothing)
     step_init(&s, successor->header, rv_stats_layout_size(&successor->at));
     s.restored = succeed_again;
     step_save(&s);
-    step_follow(&s, retire, look, &path);
+    step_follow(&s, bodies[_i], look, &path);
     ck_assert_int_ge(path.changes, 5);
     for (int i = 0; i < path.changes; i++) {
-        step_kill_at(&s, retire, &path, i, look);
+        step_kill_at(&s, bodies[_i], &path, i, look);
         ck_assert_int_eq(rv_stats_retire(successor, old), RV_OK);
         ck_assert_msg(total(successor, "a") == 8, "retired again after %d", path.after[i]);
         ck_assert_int_eq(rv_stats_fold(successor, row), RV_OK);
@@ -305,8 +419,13 @@ stats_succeed_suite(void)
     tcase_add_test(tcase, both_generations_count_on_side_by_side);
     tcase_add_test(tcase, only_the_predecessor_is_retired_and_only_once);
     tcase_add_test(tcase, chain_of_generations_is_one_sum);
+    tcase_add_test(tcase, what_was_carried_over_is_shown_without_the_predecessor);
+    tcase_add_test(tcase, what_was_carried_over_outlives_the_predecessor);
+    tcase_add_test(
+        tcase, successor_shows_its_predecessors_reloads_until_it_has_a_master_of_its_own);
     tcase_add_test(tcase, worker_that_watches_sees_totals_stand_still);
-    tcase_add_test(tcase, master_killed_anywhere_while_it_retires_doubles_nothing);
+    tcase_add_loop_test(
+        tcase, master_killed_anywhere_while_it_takes_totals_over_doubles_nothing, 0, 2);
 
     suite_add_tcase(suite, tcase);
     return suite;
