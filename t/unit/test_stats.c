@@ -57,7 +57,7 @@ assert_totals(uint64_t accepts, uint64_t handled, uint64_t active)
     ck_assert_uint_eq(stats_total(st, REQUESTS), 0);
 }
 
-/* --- rows and transactions ---------------------------------------------------------- */
+/* --- rows and transactions ---------------------------------------------------------------- */
 
 START_TEST(snapshot_is_the_sum_of_all_rows)
 {
@@ -211,7 +211,7 @@ START_TEST(row_tells_its_owner_and_its_values)
 }
 END_TEST
 
-/* --- folds ---------------------------------------------------------------------------- */
+/* --- folds -------------------------------------------------------------------------------- */
 
 START_TEST(counters_of_a_dead_process_stay_and_its_gauges_go)
 {

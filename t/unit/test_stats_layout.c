@@ -82,7 +82,7 @@ accepts_in(const rv_stats_t *stats)
     return stats_total(stats, ACCEPTS);
 }
 
-/* --- another program reads it --------------------------------------------------------- */
+/* --- another program reads it ------------------------------------------------------------- */
 
 /* The viewer. Its mapping is read only: a reader that writes anything crashes. */
 static int
@@ -173,7 +173,7 @@ START_TEST(memory_may_lie_where_the_other_process_likes)
 }
 END_TEST
 
-/* --- its size --------------------------------------------------------------------------- */
+/* --- its size ----------------------------------------------------------------------------- */
 
 /* Every row is written to its end, and the next page belongs to nobody. */
 START_TEST(memory_of_the_size_asked_for_is_enough)
@@ -221,7 +221,7 @@ START_TEST(rows_never_used_stay_untouched)
 }
 END_TEST
 
-/* --- what is not what it should be ------------------------------------------------------ */
+/* --- what is not what it should be -------------------------------------------------------- */
 
 static void
 assert_refused(size_t length)

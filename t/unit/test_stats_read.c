@@ -76,7 +76,7 @@ same(const totals_t *a, const totals_t *b)
     return memcmp(a, b, sizeof(*a)) == 0;
 }
 
-/* --- an instruction at a time ---------------------------------------------------------- */
+/* --- an instruction at a time ------------------------------------------------------------- */
 
 static void
 read_totals(void)
@@ -223,7 +223,7 @@ START_TEST(reader_overtaken_anywhere_sees_one_state)
 }
 END_TEST
 
-/* --- all at once ----------------------------------------------------------------------- */
+/* --- all at once -------------------------------------------------------------------------- */
 
 /* What is true of every snapshot, and of two that follow each other. */
 static int

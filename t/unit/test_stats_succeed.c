@@ -189,7 +189,7 @@ START_TEST(chain_of_generations_is_one_sum)
 }
 END_TEST
 
-/* --- what is carried over meanwhile ---------------------------------------------------------- */
+/* --- what is carried over meanwhile ------------------------------------------------------- */
 
 /* A reader that has not mapped the predecessor, or has. */
 static rv_stats_t *
@@ -232,6 +232,30 @@ START_TEST(what_was_carried_over_is_shown_without_the_predecessor)
     ck_assert_int_eq(rv_stats_carry(st), RV_DONE);
     rv_stats_free(alone);
     rv_stats_free(linked);
+    rv_stats_free(of);
+    rv_stats_free(st);
+}
+END_TEST
+
+/* As after a master that was killed behind it: what old counts since is not st's. */
+START_TEST(predecessor_that_was_retired_is_not_carried_over_by_another)
+{
+    rv_stats_t *of = old_stats(), *st = stats_with(abc, ROWS);
+
+    rv_stats_succeed(st, of);
+    rv_stats_t *another = reader_of(st), *third = reader_of(st);
+    ck_assert_int_eq(rv_stats_link(another, of), 1);
+    ck_assert_int_eq(rv_stats_link(third, of), 1);
+    ck_assert_int_eq(rv_stats_fold(of, 0), RV_OK);
+    ck_assert_int_eq(rv_stats_retire(st, of), RV_OK);
+    stats_own(of);
+    add(of, "a", 1000);
+    ck_assert_int_eq(rv_stats_carry(third), RV_DONE);
+    assert_totals(st, 107, 3, 0);
+    ck_assert_int_eq(rv_stats_retire(another, of), RV_OK);
+    assert_totals(st, 107, 3, 0);
+    rv_stats_free(another);
+    rv_stats_free(third);
     rv_stats_free(of);
     rv_stats_free(st);
 }
@@ -286,12 +310,15 @@ START_TEST(successor_shows_its_predecessors_reloads_until_it_has_a_master_of_its
     rv_stats_set_master(st, 4712, 1700000000, 5);
     rv_stats_master(st, &master);
     ck_assert_uint_eq(master.reloads, 0);
+    rv_stats_set_master(of, 4711, 1700000000, 6); /* back in force */
+    rv_stats_master(of, &master);
+    ck_assert_int_eq(master.superseded, 0);
     rv_stats_free(of);
     rv_stats_free(st);
 }
 END_TEST
 
-/* --- in other processes ------------------------------------------------------------------ */
+/* --- in other processes ------------------------------------------------------------------- */
 
 static rv_stats_t *old, *successor;
 
@@ -420,6 +447,7 @@ stats_succeed_suite(void)
     tcase_add_test(tcase, only_the_predecessor_is_retired_and_only_once);
     tcase_add_test(tcase, chain_of_generations_is_one_sum);
     tcase_add_test(tcase, what_was_carried_over_is_shown_without_the_predecessor);
+    tcase_add_test(tcase, predecessor_that_was_retired_is_not_carried_over_by_another);
     tcase_add_test(tcase, what_was_carried_over_outlives_the_predecessor);
     tcase_add_test(
         tcase, successor_shows_its_predecessors_reloads_until_it_has_a_master_of_its_own);
