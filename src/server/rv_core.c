@@ -121,6 +121,15 @@ set_type(rv_conf_t *cf, const rv_directive_t *d, const char *value, void *field)
     return rv_conf_error(cf, "zone type \"%s\" is not in this build", value);
 }
 
+static int
+set_zone_size(rv_conf_t *cf, const rv_directive_t *d, const char *value, void *field)
+{
+    if (rv_conf_set_size(cf, d, value, field) != RV_OK)
+        return RV_ERROR;
+
+    return *(size_t *) field > 0 ? RV_OK : rv_conf_error(cf, "zone size is zero");
+}
+
 static const rv_conf_bounds_t workers = { 1, RV_CORE_WORKERS };
 static const rv_conf_bounds_t priorities = { -20, 20 };
 static const rv_conf_bounds_t connections = { 1, 10000000 };
@@ -169,7 +178,7 @@ static const rv_directive_t events_directives[] = {
 static const rv_directive_t zone_directives[] = {
     { "type", set_type, offsetof(rv_core_zone_t, type), "auto",
         "kind of shared memory (auto|memfd|anon|devzero|sysv|posix|file)", NULL, 0 },
-    { "size", rv_conf_set_size, offsetof(rv_core_zone_t, size), NULL,
+    { "size", set_zone_size, offsetof(rv_core_zone_t, size), NULL,
         "its size; otherwise what its owner asks for (SIZE)", NULL, 0 },
     { "path", rv_conf_set_path, offsetof(rv_core_zone_t, path), NULL,
         "the file of type file (PATH)", NULL, 0 },

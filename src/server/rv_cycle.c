@@ -249,8 +249,8 @@ open_zones(rv_cycle_t *cycle, const rv_cycle_t *old, char *reason)
         z->spec.instance = instance;
         if (rv_zone_open(&z->spec, before, &z->zone, reason) != RV_OK)
             return RV_ERROR;
-        if (reason[0] != '\0')
-            rv_log(RV_LOG_WARN, 0, "%s", reason);
+        if (reason[0] != '\0') /* for the log, once it is the cycle's */
+            z->warning = rv_pool_strdup(cycle->pool, reason);
     }
     cycle->stats = rv_zone_handle(rv_cycle_find_zone(cycle, "stats"));
     return RV_OK;
@@ -319,6 +319,10 @@ rv_cycle_commit(rv_cycle_t *cycle, rv_cycle_t *old)
     if (old != NULL)
         rv_cycle_close_listeners(old, 1);
     rv_log_use(&cycle->log);
+    for (const rv_cycle_zone_t *z = cycle->zones; z != NULL; z = z->next) {
+        if (z->warning != NULL)
+            rv_log(RV_LOG_WARN, 0, "%s", z->warning);
+    }
 }
 
 /* What has become of a zone since it was looked at last, by whatever process. */

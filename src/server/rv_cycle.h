@@ -30,9 +30,10 @@ typedef struct rv_cycle_listener_s {
 typedef struct rv_cycle_zone_s {
     struct rv_cycle_zone_s *next;
     rv_zone_spec_t spec;
-    rv_zone_t *zone; /* NULL: not open */
-    int failed;      /* mending it failed, and that was logged */
-    int gone;        /* its file is no more in its place, and that was logged */
+    rv_zone_t *zone;     /* NULL: not open */
+    const char *warning; /* what was said when it was opened; NULL: nothing */
+    int failed;          /* mending it failed, and that was logged */
+    int gone;            /* its file is no more in its place, and that was logged */
 } rv_cycle_zone_t;
 
 /* One worker number, whoever fills it at the time. */

@@ -431,6 +431,8 @@ finish(rv_worker_t *w)
     if (w->loop != NULL)
         rv_loop_destroy(w->loop);
     rv_fd_close(&w->liveness);
+    rv_stats_heartbeat(
+        w->cycle->stats, (uint64_t) rv_loop_now()); /* the row is whole, or is again */
 }
 
 int

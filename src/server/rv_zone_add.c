@@ -22,6 +22,17 @@ apply_conf(rv_zone_spec_t *spec, const rv_core_zone_t *conf)
         spec->size = conf->size;
 }
 
+/* The name of the zone that has this path already, or NULL. */
+static const char *
+find_path(const rv_cycle_t *cycle, const char *path)
+{
+    for (const rv_cycle_zone_t *z = cycle->zones; z != NULL; z = z->next) {
+        if (z->spec.path != NULL && strcmp(z->spec.path, path) == 0)
+            return z->spec.name;
+    }
+    return NULL;
+}
+
 int
 rv_zone_add(rv_cycle_t *cycle, const char *name, size_t size, const char *owner,
     const rv_zone_calls_t *calls, void *data)
@@ -29,6 +40,7 @@ rv_zone_add(rv_cycle_t *cycle, const char *name, size_t size, const char *owner,
     rv_conf_t *cf = cycle->conf;
     rv_cycle_zone_t **last = &cycle->zones;
     char error[RV_ZONE_ERROR];
+    const char *other;
 
     for (; *last != NULL; last = &(*last)->next) {
         if (strcmp((*last)->spec.name, name) == 0)
@@ -48,6 +60,13 @@ rv_zone_add(rv_cycle_t *cycle, const char *name, size_t size, const char *owner,
         .calls = calls,
         .data = data };
     apply_conf(&z->spec, rv_conf_get(cf, "zone", name));
+    if (z->spec.path != NULL && (other = find_path(cycle, z->spec.path)) != NULL) {
+        rv_conf_at_section(cf, "zone", name);
+        rv_conf_error(
+            cf, "zone \"%s\": \"%s\" is the path of zone \"%s\"", name, z->spec.path, other);
+        rv_conf_at_line(cf, 0);
+        return RV_ERROR;
+    }
     *last = z;
     if (rv_zone_check(&z->spec, error) == RV_OK)
         return RV_OK;

@@ -10,10 +10,10 @@
  */
 #include "rv_stats_fold.h"
 
+#include "rv_alive.h"
 #include "rv_stats_layout.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -173,12 +173,6 @@ rv_stats_fold(rv_stats_t *st, unsigned row)
     return RV_OK;
 }
 
-static int
-is_alive(int64_t pid)
-{
-    return pid > 0 && (kill((pid_t) pid, 0) == 0 || errno == EPERM);
-}
-
 int
 rv_stats_sweep(rv_stats_t *st)
 {
@@ -189,8 +183,8 @@ rv_stats_sweep(rv_stats_t *st)
     for (unsigned i = 0; i < used; i++) {
         const rv_stats_row_t *row = rv_stats_layout_row(st, i).row;
 
-        if (atomic_load(&row->master) != 0 && !is_alive(atomic_load(&row->master))
-            && !is_alive(atomic_load(&row->pid)))
+        if (atomic_load(&row->master) != 0 && !rv_alive((pid_t) atomic_load(&row->master))
+            && !rv_alive((pid_t) atomic_load(&row->pid)))
             fold_row(st, i);
     }
     refresh(st);

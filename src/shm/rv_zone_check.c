@@ -35,6 +35,11 @@ rv_zone_check(const rv_zone_spec_t *spec, char error[RV_ZONE_ERROR])
 
     if (check_name(spec->name, error) != RV_OK)
         return RV_ERROR;
+    if (strlen(spec->owner) >= RV_ZONE_NAME) {
+        snprintf(
+            error, RV_ZONE_ERROR, "zone \"%s\": the name of its owner is too long", spec->name);
+        return RV_ERROR;
+    }
 
     if (type == NULL)
         snprintf(error, RV_ZONE_ERROR, "zone \"%s\": type \"%s\" is not in this build", spec->name,

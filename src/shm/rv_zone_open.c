@@ -9,12 +9,12 @@
  */
 #include "rv_zone.h"
 
+#include "rv_alive.h"
 #include "rv_zone_layout.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -86,12 +86,6 @@ is_same(const rv_zone_t *old, const rv_zone_spec_t *spec, const rv_shm_type_t *t
 
 /* --- making one ----------------------------------------------------------------- */
 
-static int
-is_alive(pid_t pid)
-{
-    return pid > 0 && (kill(pid, 0) == 0 || errno == EPERM);
-}
-
 /* A zone of ours whose master is dead. */
 static int
 is_stale(const rv_shm_type_t *type, const char *name)
@@ -99,7 +93,7 @@ is_stale(const rv_shm_type_t *type, const char *name)
     rv_zone_header_t h;
 
     return rv_shm_peek(type, name, &h, sizeof(h)) == RV_OK && h.magic == RV_ZONE_LAYOUT_MAGIC
-        && !is_alive((pid_t) atomic_load(&h.pid));
+        && !rv_alive((pid_t) atomic_load(&h.pid));
 }
 
 static rv_zone_t *
@@ -238,8 +232,8 @@ take_over(rv_zone_t *zone, char *error)
         return fail(error, "zone \"%s\": its size is not what its header says", zone->name);
 
     zone->used = h->used;
-    zone->generation = atomic_load(&h->generation);
-    zone->recoveries = atomic_load(&h->recoveries);
+    zone->generation = zone->told_generation = atomic_load(&h->generation);
+    zone->recoveries = zone->told_recoveries = atomic_load(&h->recoveries);
     int result = calls->attach == NULL ? RV_OK : calls->attach(zone, zone->spec.data);
 
     if (result == RV_ERROR)
@@ -266,7 +260,7 @@ check_whole(const rv_zone_t *zone, char *warning)
 
     if (h->size != zone->shm.size || zone->shm.size % sizeof(uint64_t) != 0
         || zone->shm.size < rv_zone_layout_overhead() || !rv_zone_layout_is_whole(zone))
-        what = "was cut off";
+        what = h->size < zone->shm.size ? "is longer than it says" : "was cut off";
     else if (atomic_load(&h->dirty) || !rv_zone_layout_is_plausible(h))
         what = "is unfinished";
     if (what == NULL)
@@ -441,7 +435,6 @@ rv_zone_open(
     const rv_zone_spec_t *spec, rv_zone_t *old, rv_zone_t **zone, char error[RV_ZONE_ERROR])
 {
     const rv_shm_type_t *type = rv_shm_type(spec->type);
-    const rv_zone_t *before = old;
     rv_zone_t *found = NULL;
     unsigned repaired, rebuilt;
     int result = RV_OK;
@@ -464,8 +457,8 @@ rv_zone_open(
     }
     if (result == RV_OK) {
         set_extras(*zone, error);
-        if (*zone != before)
-            (void) rv_zone_news(*zone, &repaired, &rebuilt);
+        if (*zone != old)
+            (void) rv_zone_news(*zone, &repaired, &rebuilt); /* that it is new is none */
     }
     if (found != NULL)
         rv_zone_close(found, 0);

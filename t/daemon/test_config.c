@@ -98,6 +98,8 @@ static const struct {
         "value \"0\" in directive \"worker_connections\" is out of range, 1 to 10000000" },
     { "[events]\nuse = magic", "event method \"magic\" is not available here" },
     { "[zone stats]\ntype = paper", "paper\"" },
+    { "[zone stats]\nsize = 0", "zone size is zero" },
+    { "[zone stats]\nmlock = maybe", "invalid value \"maybe\" in directive \"mlock\"" },
     { "[zone stats]\nsize = 12q", "invalid value \"12q\" in directive \"size\"" },
     { "[http]\nlisten = 127.0.0.1:99999", "invalid port in \"listen = 127.0.0.1:99999\"" },
     { "[http]\nlisten = 300.0.0.1:80", "invalid address in \"listen = 300.0.0.1:80\"" },
