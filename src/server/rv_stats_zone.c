@@ -41,6 +41,8 @@ init(rv_zone_t *zone, rv_zone_t *old, void *data)
         return RV_ERROR;
 
     set_handle(zone, st);
+    if (rv_zone_is_loose(zone) && rv_stats_keep_witnesses(st) != RV_OK)
+        return RV_ERROR;
     if (old != NULL) {
         rv_stats_succeed(st, rv_zone_handle(old));
         if (!rv_zone_is_alone(old))
@@ -67,7 +69,8 @@ attach(rv_zone_t *zone, void *data)
     set_handle(zone, st);
     if (rv_zone_is_alone(zone) && rv_stats_revive(st) != RV_OK)
         return RV_ERROR;
-    if (rv_stats_save(st) != RV_OK)
+    if (rv_stats_save(st) != RV_OK
+        || (rv_zone_is_loose(zone) && rv_stats_keep_witnesses(st) != RV_OK))
         return RV_ERROR;
     return rv_stats_same(st, defs, ROWS) ? RV_OK : RV_DONE;
 }

@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 size_t
@@ -67,6 +68,8 @@ rv_stats_free(rv_stats_t *st)
     if (st == NULL)
         return;
 
+    if (st->witnesses != NULL)
+        munmap(st->witnesses, rv_stats_layout_witness_size(st));
     free(st->own.local);
     free(st->saved);
     free(st->how);
@@ -153,6 +156,7 @@ rv_stats_own(rv_stats_t *st, unsigned row)
     atomic_store(&ref.row->pid, getpid()); /* the master may be killed before it says so */
     free(st->own.local);
     st->own = ref;
+    st->own_row = row;
     return RV_OK;
 }
 
@@ -186,21 +190,20 @@ rv_stats_observe(
 uint32_t *
 rv_stats_witness(rv_stats_t *st, unsigned cell, uint32_t initial)
 {
-    rv_stats_row_t *row = st->own.row;
-
-    if (row == NULL || cell >= st->own.cells) {
+    if (st->own.row == NULL || cell >= st->own.cells) {
         st->no_witness = initial;
         return &st->no_witness;
     }
+    rv_stats_row_witness_t *w = rv_stats_layout_witness(st, st->own_row);
 
     /* no cell at first: what stands there is of an event that was counted */
-    atomic_store_explicit(&row->witness_cell, UINT64_MAX, memory_order_relaxed);
+    atomic_store_explicit(&w->cell, UINT64_MAX, memory_order_relaxed);
     atomic_thread_fence(memory_order_release);
-    *(volatile uint32_t *) &row->witness = initial;
-    atomic_store_explicit(&row->witness_initial, initial, memory_order_relaxed);
-    atomic_store_explicit(&row->witness_value, st->own.local[cell], memory_order_relaxed);
-    atomic_store_explicit(&row->witness_cell, cell, memory_order_release);
-    return &row->witness;
+    *(volatile uint32_t *) &w->word = initial;
+    atomic_store_explicit(&w->initial, initial, memory_order_relaxed);
+    atomic_store_explicit(&w->value, st->own.local[cell], memory_order_relaxed);
+    atomic_store_explicit(&w->cell, cell, memory_order_release);
+    return &w->word;
 }
 
 void

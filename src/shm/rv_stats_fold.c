@@ -16,6 +16,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -138,12 +139,11 @@ add_to_base(rv_stats_t *st, const uint64_t *added, int carried, uint64_t flags, 
 
 /* What the kernel did for the dead and it had no time to count. */
 static void
-add_witnessed(const rv_stats_row_t *row, uint64_t *values, unsigned cells)
+add_witnessed(const rv_stats_row_witness_t *w, uint64_t *values, unsigned cells)
 {
-    uint64_t cell = load(&row->witness_cell);
+    uint64_t cell = load(&w->cell);
 
-    if (row->witness != atomic_load(&row->witness_initial) && cell < cells
-        && values[cell] == load(&row->witness_value))
+    if (w->word != atomic_load(&w->initial) && cell < cells && values[cell] == load(&w->value))
         values[cell]++;
 }
 
@@ -155,7 +155,7 @@ fold_row(rv_stats_t *st, unsigned i)
 
     st->recoveries += (unsigned) rv_stats_row_complete(&ref);
     rv_stats_row_read(&ref, values, ref.cells);
-    add_witnessed(ref.row, values, ref.cells);
+    add_witnessed(rv_stats_layout_witness(st, i), values, ref.cells);
     add_to_base(st, values, 0, 0, i + 1);
     end_fold(st);
 }
@@ -259,6 +259,7 @@ rv_stats_claim(rv_stats_t *st)
         const rv_stats_row_ref_t ref = rv_stats_layout_row(st, (unsigned) i);
 
         rv_stats_row_init(&ref);
+        atomic_store(&rv_stats_layout_witness(st, (unsigned) i)->cell, UINT64_MAX);
         atomic_store(&ref.row->worker, RV_STATS_UNKNOWN);
         atomic_store(&ref.row->master, getpid());
         if ((unsigned) i >= atomic_load(&st->header->rows_used))
@@ -383,6 +384,19 @@ rv_stats_set_reload(rv_stats_t *st, int result, const char *text)
     atomic_fetch_add(&h->reloads, 1);
     atomic_store(&h->reload_sequence, sequence + 1);
     refresh(st);
+}
+
+int
+rv_stats_keep_witnesses(rv_stats_t *st)
+{
+    char *memory = mmap(NULL, rv_stats_layout_witness_size(st), PROT_READ | PROT_WRITE,
+        MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+    if (memory == MAP_FAILED)
+        return RV_ERROR;
+
+    st->witnesses = memory;
+    return RV_OK;
 }
 
 /* --- memory that can be cut off ------------------------------------------------------------ */

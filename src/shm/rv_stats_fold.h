@@ -70,4 +70,11 @@ unsigned rv_stats_recoveries(rv_stats_t *st);
 int rv_stats_save(rv_stats_t *st);
 int rv_stats_restore(rv_stats_t *st);
 
+/*
+ * For such memory too, before any process is forked: witnesses (rv_stats_witness) are in
+ * memory that nobody can cut off, for the kernel would refuse to write to the other. They are
+ * seen by processes that were forked after this alone.
+ */
+int rv_stats_keep_witnesses(rv_stats_t *st);
+
 #endif

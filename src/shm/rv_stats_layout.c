@@ -236,3 +236,18 @@ rv_stats_layout_carried(const rv_stats_t *st, unsigned which)
 {
     return rv_stats_layout_base(st, which) + st->at.cells;
 }
+
+size_t
+rv_stats_layout_witness_size(const rv_stats_t *st)
+{
+    return (st->at.rows + 1) * (size_t) ALIGN;
+}
+
+rv_stats_row_witness_t *
+rv_stats_layout_witness(const rv_stats_t *st, unsigned row)
+{
+    if (st->witnesses != NULL)
+        return (void *) (st->witnesses + row * (size_t) ALIGN);
+
+    return &rv_stats_layout_row(st, row).row->witness;
+}

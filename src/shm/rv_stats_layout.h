@@ -68,7 +68,9 @@ struct rv_stats_s {
     const rv_stats_defs_t *defs; /* NULL: attached to, not known as the same */
 
     rv_stats_row_ref_t own; /* its row NULL: this process has none */
+    unsigned own_row;
     uint32_t no_witness;
+    char *witnesses; /* of all rows, where these can be cut off; NULL: they are in the rows */
     rv_stats_t *predecessor;
     unsigned recoveries;
     void *saved; /* all before the rows */
@@ -114,6 +116,12 @@ rv_stats_row_ref_t rv_stats_layout_row(const rv_stats_t *st, unsigned row);
 
 /* 1: the mark behind the bases is there: nothing in front of the rows was cut off. */
 int rv_stats_layout_is_whole(const rv_stats_t *st);
+
+/* Where the witness of a row is. */
+rv_stats_row_witness_t *rv_stats_layout_witness(const rv_stats_t *st, unsigned row);
+
+/* Bytes of all witnesses outside the rows. */
+size_t rv_stats_layout_witness_size(const rv_stats_t *st);
 
 /* The values of one of the two bases, 0 or 1; and what of them is the predecessor's. */
 _Atomic uint64_t *rv_stats_layout_base(const rv_stats_t *st, unsigned which);

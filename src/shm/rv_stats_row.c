@@ -157,8 +157,8 @@ rv_stats_row_empty(const rv_stats_row_ref_t *ref)
     atomic_store(&row->heartbeat, 0);
     atomic_store(&row->restarts, 0);
     atomic_store(&row->pid, 0);
-    row->witness = 0;
-    atomic_store(&row->witness_initial, 0);
+    row->witness.word = 0;
+    atomic_store(&row->witness.initial, 0);
     for (unsigned i = 0; i < ref->cells; i++)
         store(&ref->value[i], 0);
     atomic_store(&row->master, 0); /* last: from now on another may claim it */

@@ -24,6 +24,14 @@ typedef struct {
     _Atomic uint64_t value; /* the new one */
 } rv_stats_entry_t;
 
+/* rv_stats_witness says what this is. */
+typedef struct {
+    uint32_t word;
+    _Atomic uint32_t initial;
+    _Atomic uint64_t cell;
+    _Atomic uint64_t value;
+} rv_stats_row_witness_t;
+
 /* In shared memory, zeroed to begin with; the values follow. */
 typedef struct {
     _Atomic uint32_t sequence; /* odd: a transaction is open */
@@ -42,10 +50,7 @@ typedef struct {
 
     /* the owner's */
     _Atomic uint64_t heartbeat;
-    uint32_t witness; /* rv_stats_witness says what these are */
-    _Atomic uint32_t witness_initial;
-    _Atomic uint64_t witness_cell;
-    _Atomic uint64_t witness_value;
+    rv_stats_row_witness_t witness;
 } rv_stats_row_t;
 
 /* A row and this process's way to it. */

@@ -158,9 +158,15 @@ tell(const rv_zone_header_t *h, rv_zone_info_t *info)
 }
 
 int
+rv_zone_is_loose(const rv_zone_t *zone)
+{
+    return (zone->shm.type->flags & RV_SHM_LOOSE) != 0;
+}
+
+int
 rv_zone_is_whole(const rv_zone_t *zone)
 {
-    return !(zone->shm.type->flags & RV_SHM_LOOSE) || rv_zone_layout_is_whole(zone);
+    return !rv_zone_is_loose(zone) || rv_zone_layout_is_whole(zone);
 }
 
 int
@@ -264,7 +270,7 @@ rv_zone_look_after(rv_zone_t *zone)
 int
 rv_zone_mend(rv_zone_t *zone)
 {
-    if (!(zone->shm.type->flags & RV_SHM_LOOSE))
+    if (!rv_zone_is_loose(zone))
         return RV_DONE;
     if (rv_zone_layout_is_whole(zone))
         return RV_OK;

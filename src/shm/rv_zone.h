@@ -144,6 +144,9 @@ int rv_zone_look_after(rv_zone_t *zone);
  */
 int rv_zone_mend(rv_zone_t *zone);
 
+/* 1: others can cut it off (posix, file). */
+int rv_zone_is_loose(const rv_zone_t *zone);
+
 /* 0: its file was cut off, and is not mended yet. */
 int rv_zone_is_whole(const rv_zone_t *zone);
 

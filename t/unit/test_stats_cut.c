@@ -265,6 +265,32 @@ START_TEST(death_with_the_new_lock_is_noticed)
 }
 END_TEST
 
+/* The kernel refuses to write where a file was cut off, and takes a connection for that. */
+START_TEST(witness_is_where_nobody_can_cut_it_off)
+{
+    make();
+    ck_assert_int_eq(rv_stats_keep_witnesses(st), RV_OK);
+    uint64_t before = stats_total(st, ACCEPTS);
+    unsigned row = stats_own(st);
+    uint32_t *word = rv_stats_witness(st, ACCEPTS, 128);
+
+    ck_assert((char *) word < memory || (char *) word >= memory + size);
+    pid_t child = fork();
+    if (child == 0) {
+        *word = 16; /* as the kernel does for it */
+        _exit(0);
+    }
+    ck_assert_int_eq(waitpid(child, NULL, 0), child);
+    ck_assert_int_eq(rv_stats_fold(st, row), RV_OK);
+    ck_assert_uint_eq(stats_total(st, ACCEPTS), before + 1);
+
+    /* the next that has the row begins without one */
+    ck_assert_uint_eq(stats_own(st), row);
+    ck_assert_int_eq(rv_stats_fold(st, row), RV_OK);
+    ck_assert_uint_eq(stats_total(st, ACCEPTS), before + 1);
+}
+END_TEST
+
 START_TEST(what_was_never_saved_cannot_be_restored)
 {
     rv_stats_t *other = rv_stats_attach(memory, size);
@@ -342,6 +368,7 @@ stats_cut_suite(void)
     tcase_add_test(tcase, copy_is_kept_up_to_date);
     tcase_add_loop_test(tcase, totals_of_a_predecessor_are_in_the_copy, 0, 2);
     tcase_add_test(tcase, death_with_the_new_lock_is_noticed);
+    tcase_add_test(tcase, witness_is_where_nobody_can_cut_it_off);
     tcase_add_test(tcase, what_was_never_saved_cannot_be_restored);
     tcase_add_test(tcase, memory_that_is_cut_off_again_and_again_loses_nothing_of_its_writers);
 

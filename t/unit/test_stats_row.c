@@ -125,7 +125,7 @@ START_TEST(journal_of_a_value_that_is_not_there_is_passed_over)
         ck_assert_int_eq(rv_stats_row_complete(&ref), 1);
         assert_values(10, 20, 300);
         ck_assert_uint_eq(*ref.mark, mark);           /* behind the values, */
-        ck_assert_uint_eq(ref.row->witness_value, 0); /* and before them */
+        ck_assert_uint_eq(ref.row->witness.value, 0); /* and before them */
     }
 }
 END_TEST
