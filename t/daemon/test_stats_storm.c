@@ -184,7 +184,7 @@ kill_one(int i)
     worker_t *victim;
 
     take_looks(8 + (unsigned) random() % 8);
-    while ((victim = find_victim(i % 8 == 0)) == NULL) {
+    while ((victim = find_victim(i % 4 == 0)) == NULL) {
         if (load_now() > end)
             ck_abort_msg("in %d seconds no worker grew old enough", DAEMON_LIMIT);
         nanosleep(&pause, NULL);
@@ -240,7 +240,7 @@ expect_exact_counts(load_sum_t sum)
     int64_t accepts = look_value(&look, view.totals, "connections", "accepts");
     int64_t requests = look_value(&look, view.totals, "http", "requests");
     ck_assert_int_eq(accepts, (int64_t) (sum.opened + connects));
-    ck_assert_int_ge(requests, (int64_t) (sum.answered + pages / 2));
+    ck_assert_int_ge(requests, (int64_t) (sum.answered));
     ck_assert_int_le(requests, (int64_t) (sum.sent + asked));
     expect_restarts(&view);
     rv_stats_view_free(&view);
@@ -267,9 +267,9 @@ START_TEST(no_snapshot_is_wrong_while_workers_are_killed)
     start(options[_i]);
     for (int i = 0; i < KILLS; i++) {
         kill_one(i);
-        if (i % 2 == 0)
+        if (i % 5 == 0)
             ask_for_page();
-        if (i % 10 == 0)
+        if (i % 25 == 0)
             run_status();
     }
     load_wait_answers(&d, load, 10);
@@ -282,6 +282,7 @@ START_TEST(no_snapshot_is_wrong_while_workers_are_killed)
     expect_exact_counts(sum);
     expect_one_reader();
     ck_assert_uint_ge(looks, 8 * KILLS);
+    ck_assert_uint_gt(pages, KILLS / 25); /* few are lost with their worker */
     look_close(&look);
     daemon_teardown(&d);
 }

@@ -208,6 +208,14 @@ START_TEST(what_the_dead_have_counted_is_not_lost)
 }
 END_TEST
 
+static int
+is_half_gone(daemon_t *unused, void *data)
+{
+    (void) unused;
+    (void) data;
+    return number("master/pid") > 0 && json_count(d.output, "workers") == 2;
+}
+
 /* The counters of both generations are in the same file, or each in its own. */
 START_TEST(a_generation_that_drains_loses_nothing)
 {
@@ -220,6 +228,7 @@ START_TEST(a_generation_that_drains_loses_nothing)
     ck_assert_int_eq(kill(d.master, SIGHUP), 0);
     daemon_wait_log(&d, "reload done", 1);
     ask(2);
+    daemon_wait(&d, is_half_gone, NULL, "the old worker that has nothing to finish is buried");
 
     cut(_i % WAYS);
     wait_repaired(1);
