@@ -73,6 +73,7 @@ rv_stats_free(rv_stats_t *st)
     free(st->own.local);
     free(st->saved);
     free(st->how);
+    free(st->def);
     free(st);
 }
 
@@ -86,7 +87,7 @@ rv_stats_same(rv_stats_t *st, const rv_stats_defs_t *defs, unsigned rows)
         return 0;
 
     for (unsigned i = 0; i < defs->count; i++) {
-        const rv_stats_layout_def_t *def = rv_stats_layout_def(st, i);
+        const rv_stats_layout_def_t *def = &st->def[i];
 
         if (strcmp(def->module, defs->entry[i].module) != 0
             || strcmp(def->name, defs->entry[i].def->name) != 0
@@ -101,7 +102,7 @@ int
 rv_stats_find(const rv_stats_t *st, const char *module, const char *name)
 {
     for (unsigned i = 0; i < st->at.count; i++) {
-        const rv_stats_layout_def_t *def = rv_stats_layout_def(st, i);
+        const rv_stats_layout_def_t *def = &st->def[i];
 
         if (strcmp(def->module, module) == 0 && strcmp(def->name, name) == 0)
             return rv_stats_info(st, i).kind == 0 ? RV_ERROR : (int) def->cell;
@@ -118,7 +119,7 @@ rv_stats_count(const rv_stats_t *st)
 rv_stats_info_t
 rv_stats_info(const rv_stats_t *st, unsigned index)
 {
-    const rv_stats_layout_def_t *def = rv_stats_layout_def(st, index);
+    const rv_stats_layout_def_t *def = &st->def[index];
     unsigned cells = rv_stats_layout_cells(def->kind);
     int fits = cells > 0 && cells <= st->at.cells && def->cell <= st->at.cells - cells;
 

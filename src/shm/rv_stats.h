@@ -110,7 +110,7 @@ int rv_stats_same(rv_stats_t *st, const rv_stats_defs_t *defs, unsigned rows);
 /* The first cell of a value, or RV_ERROR. */
 int rv_stats_find(const rv_stats_t *st, const char *module, const char *name);
 
-/* How many definitions, and what one says; texts live as long as the memory. */
+/* How many definitions, and what one says; texts live as long as the handle. */
 unsigned rv_stats_count(const rv_stats_t *st);
 rv_stats_info_t rv_stats_info(const rv_stats_t *st, unsigned index);
 

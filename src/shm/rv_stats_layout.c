@@ -171,18 +171,27 @@ rv_stats_layout_handle(rv_stats_layout_t *h, const rv_stats_geometry_t *at)
     st->header = h;
     st->at = *at;
     st->how = calloc(at->cells + 1, 1); /* there may be none */
-    if (st->how == NULL) {
-        free(st);
+    st->def = calloc(at->count + 1, sizeof(*st->def));
+    if (st->how == NULL || st->def == NULL) {
+        rv_stats_free(st);
         return NULL;
     }
     return st;
+}
+
+static void *
+at_offset(const rv_stats_t *st, size_t offset)
+{
+    return (char *) st->header + offset;
 }
 
 void
 rv_stats_layout_learn(rv_stats_t *st)
 {
     for (unsigned i = 0; i < st->at.count; i++) {
-        const rv_stats_layout_def_t *def = rv_stats_layout_def(st, i);
+        rv_stats_layout_def_t *def = &st->def[i];
+
+        memcpy(def, at_offset(st, st->at.def_offset + i * st->at.def_size), sizeof(*def));
         unsigned cells = rv_stats_layout_cells(def->kind);
 
         if (def->kind == RV_STATS_GAUGE || cells == 0 || cells > st->at.cells
@@ -192,18 +201,6 @@ rv_stats_layout_learn(rv_stats_t *st)
         if (def->kind == RV_STATS_HISTOGRAM)
             st->how[def->cell + RV_STATS_HISTOGRAM_MAX] = RV_STATS_LAYOUT_MAX;
     }
-}
-
-static void *
-at_offset(const rv_stats_t *st, size_t offset)
-{
-    return (char *) st->header + offset;
-}
-
-rv_stats_layout_def_t *
-rv_stats_layout_def(const rv_stats_t *st, unsigned i)
-{
-    return at_offset(st, st->at.def_offset + i * st->at.def_size);
 }
 
 rv_stats_row_ref_t

@@ -64,6 +64,7 @@ typedef struct {
 struct rv_stats_s {
     rv_stats_layout_t *header;
     rv_stats_geometry_t at;
+    rv_stats_layout_def_t *def;  /* a copy */
     unsigned char *how;          /* of each cell, rv_stats_layout_how_t */
     const rv_stats_defs_t *defs; /* NULL: attached to, not known as the same */
 
@@ -108,10 +109,9 @@ int rv_stats_layout_read(const rv_stats_layout_t *h, size_t size, rv_stats_geome
 /* A handle with what it needs of the layout; NULL: not enough memory. */
 rv_stats_t *rv_stats_layout_handle(rv_stats_layout_t *h, const rv_stats_geometry_t *at);
 
-/* Notes how the cells are added up, by the definitions in memory. */
+/* Copies the definitions, and notes how the cells are added up by them. */
 void rv_stats_layout_learn(rv_stats_t *st);
 
-rv_stats_layout_def_t *rv_stats_layout_def(const rv_stats_t *st, unsigned i);
 rv_stats_row_ref_t rv_stats_layout_row(const rv_stats_t *st, unsigned row);
 
 /* 1: the mark behind the bases is there: nothing in front of the rows was cut off. */

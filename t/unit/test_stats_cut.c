@@ -265,6 +265,18 @@ START_TEST(death_with_the_new_lock_is_noticed)
 }
 END_TEST
 
+/* A worker that starts just then looks up its values. */
+START_TEST(values_are_found_while_their_names_are_cut_off)
+{
+    make();
+    memset(memory, 0, size);
+    ck_assert_int_eq(rv_stats_find(st, "m", "requests"), REQUESTS);
+    ck_assert_int_eq(rv_stats_find(st, "m", "time"), TIME);
+    ck_assert_str_eq(rv_stats_info(st, ACTIVE).name, "active");
+    ck_assert_uint_eq(rv_stats_info(st, ACTIVE).kind, RV_STATS_GAUGE);
+}
+END_TEST
+
 /* The kernel refuses to write where a file was cut off, and takes a connection for that. */
 START_TEST(witness_is_where_nobody_can_cut_it_off)
 {
@@ -368,6 +380,7 @@ stats_cut_suite(void)
     tcase_add_test(tcase, copy_is_kept_up_to_date);
     tcase_add_loop_test(tcase, totals_of_a_predecessor_are_in_the_copy, 0, 2);
     tcase_add_test(tcase, death_with_the_new_lock_is_noticed);
+    tcase_add_test(tcase, values_are_found_while_their_names_are_cut_off);
     tcase_add_test(tcase, witness_is_where_nobody_can_cut_it_off);
     tcase_add_test(tcase, what_was_never_saved_cannot_be_restored);
     tcase_add_test(tcase, memory_that_is_cut_off_again_and_again_loses_nothing_of_its_writers);

@@ -291,7 +291,7 @@ put_definitions(char *later, const rv_stats_layout_t *h, const rv_stats_t *st)
             strcpy(def->name, "unknown");
             continue;
         }
-        *def = *rv_stats_layout_def(st, i / 2);
+        *def = st->def[i / 2];
         if (def->cell >= st->at.plain)
             def->cell += UNKNOWN_CELLS;
     }
