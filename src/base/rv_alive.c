@@ -16,7 +16,7 @@
 static int
 is_zombie(pid_t pid)
 {
-    char path[64], text[512];
+    char path[64], text[64]; /* the state of any program is within that */
 
     snprintf(path, sizeof(path), "/proc/%ld/stat", (long) pid);
     int fd = open(path, O_RDONLY | O_CLOEXEC);
