@@ -357,7 +357,7 @@ stats_step_suite(void)
     TCase *tcase = tcase_create("stats_step");
 
     tcase_add_checked_fixture(tcase, setup, teardown);
-    tcase_set_timeout(tcase, 120);
+    tcase_set_timeout(tcase, 600);
     tcase_add_loop_test(tcase, writer_killed_anywhere_leaves_all_of_its_transaction_or_nothing, 0,
         (int) rv_countof(transactions));
     tcase_add_loop_test(tcase, master_killed_anywhere_in_a_fold_loses_and_doubles_nothing, 0,
