@@ -19,7 +19,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { KILLS = 250, WORKERS = 24, ROOM = 512 * 1024 };
+enum { ROUNDS = 4, KILLS = 125, WORKERS = 24, ROOM = 512 * 1024 };
 
 static daemon_t d;
 static load_t *load;
@@ -227,13 +227,15 @@ expect_restarts(const rv_stats_view_t *view)
     ck_assert_int_eq(look_value(&look, view->totals, "workers", "restarts{reason=\"exit\"}"), 0);
 }
 
-/* Nobody is there any more. */
+/* Nobody is there any more. Clients that a dead worker has left in its queue
+ * are taken on by its successor, gone as they are. */
 static void
 expect_exact_counts(load_sum_t sum)
 {
     rv_stats_view_t view;
 
     daemon_wait(&d, are_buried, NULL, "every killed worker has a successor");
+    look_wait(&d, &look, "connections", "accepts", (int64_t) (sum.opened + connects));
     look_wait_connections(&d, &look, 0);
     look_take(&look, &view);
 
@@ -264,7 +266,7 @@ START_TEST(no_snapshot_is_wrong_while_workers_are_killed)
     static const char *const options[] = { "", "reuseport" };
 
     srandom((unsigned) getpid());
-    start(options[_i]);
+    start(options[_i % 2]);
     for (int i = 0; i < KILLS; i++) {
         kill_one(i);
         if (i % 5 == 0)
@@ -328,7 +330,7 @@ main(void)
     Suite *s = suite_create("stats_storm");
 
     tcase_add_loop_test(
-        daemon_case(s, "kills"), no_snapshot_is_wrong_while_workers_are_killed, 0, 2);
+        daemon_case(s, "kills"), no_snapshot_is_wrong_while_workers_are_killed, 0, ROUNDS);
     tcase_add_test(
         daemon_case(s, "accept"), a_connection_counts_whose_worker_died_before_it_could_count);
     return daemon_main(s);

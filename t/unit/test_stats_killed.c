@@ -293,7 +293,7 @@ stats_killed_suite(void)
     TCase *tcase = tcase_create("stats_killed");
 
     tcase_add_checked_fixture(tcase, setup, teardown);
-    tcase_set_timeout(tcase, 600);
+    tcase_set_timeout(tcase, 120);
     tcase_add_loop_test(
         tcase, master_killed_anywhere_in_a_claim_costs_a_row_until_it_is_swept, 0, 2);
     tcase_add_test(tcase, master_killed_anywhere_in_a_sweep_loses_and_doubles_nothing);

@@ -72,7 +72,8 @@ assert_totals(const totals_t *want, const char *when, int steps)
 {
     const totals_t now = totals();
 
-    for (int i = 0; i < CELLS; i++)
+    /* an assertion costs a write() each */
+    for (int i = 0; i < CELLS && !same(&now, want); i++)
         ck_assert_msg(now.value[i] == want->value[i], "%s %d instructions: value %d is %lld", when,
             steps, i, (long long) now.value[i]);
 }
@@ -357,7 +358,7 @@ stats_step_suite(void)
     TCase *tcase = tcase_create("stats_step");
 
     tcase_add_checked_fixture(tcase, setup, teardown);
-    tcase_set_timeout(tcase, 600);
+    tcase_set_timeout(tcase, 120);
     tcase_add_loop_test(tcase, writer_killed_anywhere_leaves_all_of_its_transaction_or_nothing, 0,
         (int) rv_countof(transactions));
     tcase_add_loop_test(tcase, master_killed_anywhere_in_a_fold_loses_and_doubles_nothing, 0,

@@ -440,7 +440,7 @@ stats_succeed_suite(void)
     Suite *suite = suite_create("stats_succeed");
     TCase *tcase = tcase_create("stats_succeed");
 
-    tcase_set_timeout(tcase, 600);
+    tcase_set_timeout(tcase, 120);
     tcase_add_loop_test(
         tcase, totals_are_matched_by_name_before_and_after, 0, (int) rv_countof(layouts));
     tcase_add_test(tcase, both_generations_count_on_side_by_side);

@@ -391,7 +391,7 @@ stats_witness_suite(void)
     TCase *tcase = tcase_create("stats_witness");
 
     tcase_add_checked_fixture(tcase, setup, teardown);
-    tcase_set_timeout(tcase, 600);
+    tcase_set_timeout(tcase, 120);
     tcase_add_loop_test(tcase, connection_is_counted_once_wherever_its_process_is_killed, 0,
         (int) rv_countof(histories));
     tcase_add_test(tcase, accept_that_finds_nothing_counts_nothing);
