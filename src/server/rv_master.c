@@ -20,6 +20,7 @@
 #include "rv_pidfile.h"
 #include "rv_signal.h"
 #include "rv_stats_fold.h"
+#include "rv_stats_outcome.h"
 #include "rv_workers.h"
 
 #include <errno.h>
@@ -106,7 +107,7 @@ report_failure(master_t *m)
     }
     rv_log(RV_LOG_ERROR, 0, "reload failed, generation %u goes on: %s", m->all.current->generation,
         m->reason);
-    rv_stats_set_reload(m->all.current->stats, 1, m->reason);
+    rv_stats_finish(m->all.current->stats, RV_STATS_RELOAD, 1, m->reason);
     rv_counts_reload(m->all.current->stats, 1);
 }
 
@@ -125,6 +126,7 @@ begin_reload(master_t *m)
 {
     const rv_cycle_options_t *options = m->options->options;
 
+    rv_stats_begin(m->all.current->stats, RV_STATS_RELOAD);
     rv_log(RV_LOG_NOTICE, 0, "reload of \"%s\" begins", options->conf);
     rv_cycle_t *cycle =
         rv_build_next(options, m->generation + 1, m->all.current, &m->pending_pidfile, m->reason);
@@ -170,7 +172,7 @@ commit(master_t *m)
         old, RV_MESH_QUIT, now + (int64_t) old->core->worker_shutdown_timeout + QUIT_GRACE_MSEC);
     old->next = m->all.draining;
     m->all.draining = old;
-    rv_stats_set_reload(cycle->stats, 0, "");
+    rv_stats_finish(cycle->stats, RV_STATS_RELOAD, 0, "");
     rv_counts_reload(cycle->stats, 0);
     rv_log(RV_LOG_NOTICE, 0, "reload done, generation %u, %u workers are ready", cycle->generation,
         rv_workers_ready(cycle));

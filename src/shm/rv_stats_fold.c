@@ -102,14 +102,6 @@ unlock(rv_stats_t *st)
     rv_lock_release(&st->header->lock);
 }
 
-/* Brings the copy up to date, where there is one. */
-static void
-refresh(rv_stats_t *st)
-{
-    if (st->saved != NULL && rv_stats_layout_is_whole(st))
-        memcpy(st->saved, st->header, st->at.row_offset);
-}
-
 /* Puts base + added in force, together with flags and the row. `carried`: it is the
  * predecessor's, gauges too, and noted as such. */
 static void
@@ -168,7 +160,7 @@ rv_stats_fold(rv_stats_t *st, unsigned row)
 
     if (atomic_load(&rv_stats_layout_row(st, row).row->master) != 0)
         fold_row(st, row);
-    refresh(st);
+    rv_stats_layout_refresh(st);
     unlock(st);
     return RV_OK;
 }
@@ -187,7 +179,7 @@ rv_stats_sweep(rv_stats_t *st)
             && !rv_alive((pid_t) atomic_load(&row->pid)))
             fold_row(st, i);
     }
-    refresh(st);
+    rv_stats_layout_refresh(st);
     unlock(st);
     return RV_OK;
 }
@@ -265,7 +257,7 @@ rv_stats_claim(rv_stats_t *st)
         if ((unsigned) i >= atomic_load(&st->header->rows_used))
             atomic_store(&st->header->rows_used, (unsigned) i + 1);
     }
-    refresh(st);
+    rv_stats_layout_refresh(st);
     unlock(st);
     return i;
 }
@@ -296,10 +288,8 @@ rv_stats_succeed(rv_stats_t *st, rv_stats_t *old)
     st->predecessor = old;
     atomic_store(&h->predecessor, old->header->id);
     rv_stats_master(old, &before);
-    rv_stats_layout_copy(h->reload_text, sizeof(h->reload_text), before.reload_text);
-    atomic_store(&h->reload_time, before.reload_time);
-    atomic_store(&h->reload_result, before.reload_result);
-    atomic_store(&h->reloads, before.reloads);
+    rv_stats_outcome_succeed(st, old);
+    atomic_store(&h->reloads_before, atomic_load(&old->header->reloads_before));
     atomic_store(&h->started, before.started);
     atomic_store(&h->master, before.master);
 }
@@ -330,7 +320,7 @@ rv_stats_retire(rv_stats_t *st, const rv_stats_t *old)
     (void) carry(st, RV_STATS_FOLD_PREDECESSOR);
     st->predecessor = NULL;
 
-    refresh(st);
+    rv_stats_layout_refresh(st);
     unlock(st);
     return RV_OK;
 }
@@ -344,46 +334,34 @@ rv_stats_carry(rv_stats_t *st)
         return RV_ERROR;
 
     int result = carry(st, 0) ? RV_OK : RV_DONE;
-    refresh(st);
+    rv_stats_layout_refresh(st);
     unlock(st);
     return result;
 }
 
 void
-rv_stats_supersede(const rv_stats_t *st, rv_stats_t *old)
+rv_stats_supersede(rv_stats_t *st, rv_stats_t *old)
 {
-    if (st != old)
-        atomic_store(&old->header->successor, st->header->id);
+    if (st == old)
+        return;
+
+    rv_stats_outcome_succeed(st, old);
+    atomic_store(&old->header->successor, st->header->id);
 }
 
 void
 rv_stats_set_master(rv_stats_t *st, pid_t pid, int64_t started, unsigned generation)
 {
+    rv_stats_outcome_t reload;
+
+    rv_stats_outcome(st, RV_STATS_RELOAD, &reload);
     if (atomic_load(&st->header->master) != pid)
-        atomic_store(&st->header->reloads, 0);
+        atomic_store(&st->header->reloads_before, reload.finished);
     atomic_store(&st->header->successor, 0);
     atomic_store(&st->header->started, started);
     atomic_store(&st->header->generation, generation);
     atomic_store(&st->header->master, pid);
-    refresh(st);
-}
-
-void
-rv_stats_set_reload(rv_stats_t *st, int result, const char *text)
-{
-    rv_stats_layout_t *h = st->header;
-
-    /* odd already where a master was killed in here */
-    uint32_t sequence = atomic_load(&h->reload_sequence) | 1;
-
-    atomic_store(&h->reload_sequence, sequence);
-    atomic_thread_fence(memory_order_release);
-    rv_stats_layout_copy(h->reload_text, sizeof(h->reload_text), text);
-    atomic_store(&h->reload_time, (int64_t) time(NULL));
-    atomic_store(&h->reload_result, result);
-    atomic_fetch_add(&h->reloads, 1);
-    atomic_store(&h->reload_sequence, sequence + 1);
-    refresh(st);
+    rv_stats_layout_refresh(st);
 }
 
 int
@@ -409,7 +387,7 @@ rv_stats_save(rv_stats_t *st)
 
     if (st->saved == NULL)
         st->saved = malloc(st->at.row_offset);
-    refresh(st);
+    rv_stats_layout_refresh(st);
     unlock(st);
     return st->saved == NULL ? RV_ERROR : RV_OK;
 }

@@ -51,14 +51,11 @@ int rv_stats_retire(rv_stats_t *st, const rv_stats_t *old);
  */
 int rv_stats_carry(rv_stats_t *st);
 
-/* st is in force in the place of old. */
-void rv_stats_supersede(const rv_stats_t *st, rv_stats_t *old);
+/* st is in force in the place of old, and says what old has said of actions. */
+void rv_stats_supersede(rv_stats_t *st, rv_stats_t *old);
 
 /* Who the master is, and since when (seconds since 1970); a new one has not reloaded yet. */
 void rv_stats_set_master(rv_stats_t *st, pid_t pid, int64_t started, unsigned generation);
-
-/* The result of the last reload, for whoever reads the memory. */
-void rv_stats_set_reload(rv_stats_t *st, int result, const char *text);
 
 /* How many transactions or folds of the dead were completed since the last call. */
 unsigned rv_stats_recoveries(rv_stats_t *st);

@@ -14,7 +14,7 @@
 #define MAGIC UINT64_C(0x7265657665737432) /* "reevest2" */
 
 /* Two cache lines: processors fetch them in pairs, and rows have different writers. */
-enum { VERSION = 2, ALIGN = 128 };
+enum { VERSION = 3, ALIGN = 128 };
 
 static size_t
 align(size_t n)
@@ -220,6 +220,13 @@ rv_stats_layout_is_whole(const rv_stats_t *st)
     const _Atomic uint64_t *mark = at_offset(st, st->at.row_offset - sizeof(uint64_t));
 
     return atomic_load(mark) == MAGIC;
+}
+
+void
+rv_stats_layout_refresh(rv_stats_t *st)
+{
+    if (st->saved != NULL && rv_stats_layout_is_whole(st))
+        memcpy(st->saved, st->header, st->at.row_offset);
 }
 
 _Atomic uint64_t *

@@ -10,6 +10,7 @@
 
 #include "rv_lock.h"
 #include "rv_stats.h"
+#include "rv_stats_outcome.h"
 
 typedef struct {
     char module[RV_STATS_MODULE];
@@ -18,6 +19,15 @@ typedef struct {
     uint32_t kind;
     uint32_t cell;
 } rv_stats_layout_def_t;
+
+typedef struct {
+    _Atomic uint32_t sequence; /* odd: the end of an action is being written */
+    _Atomic int32_t result;
+    _Atomic uint64_t begun;
+    _Atomic uint64_t finished;
+    _Atomic int64_t time;
+    char text[RV_STATS_TEXT];
+} rv_stats_layout_outcome_t;
 
 typedef struct {
     uint64_t magic;
@@ -42,11 +52,8 @@ typedef struct {
     _Atomic int64_t started;
     _Atomic uint32_t generation;
 
-    _Atomic uint32_t reload_sequence; /* odd: being written */
-    _Atomic uint64_t reloads;
-    _Atomic int64_t reload_time;
-    _Atomic int32_t reload_result;
-    char reload_text[RV_STATS_TEXT];
+    _Atomic uint64_t reloads_before; /* of earlier masters */
+    rv_stats_layout_outcome_t outcome[RV_STATS_ACTIONS];
 
     rv_lock_t lock;             /* of claims and folds */
     _Atomic uint64_t fold;      /* rv_stats_fold.c says how */
@@ -116,6 +123,9 @@ rv_stats_row_ref_t rv_stats_layout_row(const rv_stats_t *st, unsigned row);
 
 /* 1: the mark behind the bases is there: nothing in front of the rows was cut off. */
 int rv_stats_layout_is_whole(const rv_stats_t *st);
+
+/* Brings the copy that is kept of memory that others can cut off up to date. */
+void rv_stats_layout_refresh(rv_stats_t *st);
 
 /* Where the witness of a row is. */
 rv_stats_row_witness_t *rv_stats_layout_witness(const rv_stats_t *st, unsigned row);

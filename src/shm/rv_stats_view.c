@@ -12,10 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum {
-    TORN_TRIES = 1000, /* for a text whose writer may stand still in the middle of it */
-    MOST_DEPTH = 8     /* of predecessors that are read themselves */
-};
+enum { MOST_DEPTH = 8 }; /* of predecessors that are read themselves */
 
 /* Where a view's processes go; NULL: only sums are wanted. */
 typedef struct {
@@ -214,19 +211,14 @@ void
 rv_stats_master(const rv_stats_t *st, rv_stats_master_t *master)
 {
     const rv_stats_layout_t *h = st->header;
-    uint32_t sequence;
-    int tries = TORN_TRIES;
+    rv_stats_outcome_t reload;
+    uint64_t before = atomic_load(&h->reloads_before);
 
-    do {
-        sequence = atomic_load(&h->reload_sequence);
-        master->reloads = atomic_load(&h->reloads);
-        master->reload_time = atomic_load(&h->reload_time);
-        master->reload_result = atomic_load(&h->reload_result);
-        memcpy(master->reload_text, h->reload_text, sizeof(master->reload_text));
-        atomic_thread_fence(memory_order_acquire);
-    } while ((sequence % 2 != 0 || atomic_load(&h->reload_sequence) != sequence) && --tries > 0);
-
-    master->reload_text[RV_STATS_TEXT - 1] = '\0';
+    rv_stats_outcome(st, RV_STATS_RELOAD, &reload);
+    master->reloads = reload.finished - rv_min(before, reload.finished);
+    master->reload_time = reload.time;
+    master->reload_result = reload.result;
+    memcpy(master->reload_text, reload.text, sizeof(master->reload_text));
     master->master = (pid_t) atomic_load(&h->master);
     master->started = atomic_load(&h->started);
     master->generation = atomic_load(&h->generation);

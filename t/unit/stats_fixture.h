@@ -6,6 +6,7 @@
 #define STATS_FIXTURE_H
 
 #include "rv_stats_fold.h"
+#include "rv_stats_outcome.h"
 
 #include <check.h>
 #include <signal.h>

@@ -52,7 +52,7 @@ make(void)
     ck_assert_ptr_nonnull(st);
     ck_assert_int_eq(rv_stats_save(st), RV_OK);
     rv_stats_set_master(st, 4711, 1700000000, 3);
-    rv_stats_set_reload(st, 0, "done");
+    rv_stats_finish(st, RV_STATS_RELOAD, 0, "done");
 
     unsigned row = stats_own(st);
     stats_add(st, ACCEPTS, 7);
@@ -206,7 +206,7 @@ START_TEST(copy_is_kept_up_to_date)
 
     stats_add(st, ACCEPTS, 100);
     ck_assert_int_eq(rv_stats_fold(st, row), RV_OK);
-    rv_stats_set_reload(st, 1, "unknown directive");
+    rv_stats_finish(st, RV_STATS_RELOAD, 1, "unknown directive");
     cut_off(0);
     ck_assert_int_eq(rv_stats_restore(st), RV_OK);
     set_owners();
@@ -219,7 +219,7 @@ START_TEST(copy_is_kept_up_to_date)
     ck_assert_uint_eq(master.reloads, 2);
     ck_assert_int_eq(master.reload_result, 1);
     ck_assert_str_eq(master.reload_text, "unknown directive");
-    rv_stats_set_reload(st, 0, "done"); /* it can be written as before */
+    rv_stats_finish(st, RV_STATS_RELOAD, 0, "done"); /* it can be written as before */
     rv_stats_master(st, &master);
     ck_assert_str_eq(master.reload_text, "done");
 }

@@ -288,7 +288,7 @@ START_TEST(successor_shows_its_predecessors_reloads_until_it_has_a_master_of_its
     rv_stats_master_t master;
 
     rv_stats_set_master(of, 4711, 1700000000, 3);
-    rv_stats_set_reload(of, 1, "unknown directive");
+    rv_stats_finish(of, RV_STATS_RELOAD, 1, "unknown directive");
     rv_stats_succeed(st, of);
     rv_stats_master(st, &master);
     ck_assert_int_eq(master.master, 4711);

@@ -336,7 +336,7 @@ START_TEST(what_is_known_of_a_later_version_is_shown_by_name)
     make_daemon(&old_daemon, here);
     ck_assert_int_eq(rv_stats_fold(old_daemon.st, count(&old_daemon, 1, 1, 2)), RV_OK);
     count(&old_daemon, 0, 1, 7);
-    rv_stats_set_reload(old_daemon.st, 0, "done");
+    rv_stats_finish(old_daemon.st, RV_STATS_RELOAD, 0, "done");
     rv_stats_t *later = later_version_of(old_daemon.st);
 
     ck_assert_uint_eq(rv_stats_count(later), 9);

@@ -254,7 +254,7 @@ START_TEST(result_of_the_last_reload_is_shown)
     rv_stats_master(st, &master);
     ck_assert_uint_eq(master.reloads, 0);
     rv_stats_set_master(st, 4711, 1700000000, 3);
-    rv_stats_set_reload(st, 1, "unknown directive \"x\" in f:3");
+    rv_stats_finish(st, RV_STATS_RELOAD, 1, "unknown directive \"x\" in f:3");
     rv_stats_master(st, &master);
     ck_assert_int_eq(master.master, 4711);
     ck_assert_int_eq(master.started, 1700000000);
@@ -267,7 +267,7 @@ START_TEST(result_of_the_last_reload_is_shown)
 
     memset(text, 'x', sizeof(text) - 1);
     text[sizeof(text) - 1] = '\0';
-    rv_stats_set_reload(st, 0, text);
+    rv_stats_finish(st, RV_STATS_RELOAD, 0, text);
     rv_stats_view_t view = view_of(st);
     ck_assert_uint_eq(strlen(view.master.reload_text), RV_STATS_TEXT - 1);
     ck_assert_uint_eq(view.master.reloads, 2);
@@ -284,7 +284,7 @@ static char old_text[RV_STATS_TEXT], new_text[RV_STATS_TEXT];
 static void
 reload(void)
 {
-    rv_stats_set_reload(st, 2, new_text);
+    rv_stats_finish(st, RV_STATS_RELOAD, 2, new_text);
 }
 
 /* All of it is of the reload before, or of the last one; but where the writer is at it, the
@@ -296,7 +296,7 @@ look_at_reload(int steps)
 
     rv_stats_master(st, &master);
     ck_assert_uint_le(strlen(master.reload_text), RV_STATS_TEXT - 1);
-    if (st->header->reload_sequence % 2 != 0)
+    if (st->header->outcome[RV_STATS_RELOAD].sequence % 2 != 0)
         return;
 
     int is_new = master.reloads == 2;
@@ -313,14 +313,14 @@ START_TEST(text_of_a_reload_is_whole_wherever_its_writer_was_killed)
 
     memset(old_text, 'a', RV_STATS_TEXT - 1);
     memset(new_text, 'b', RV_STATS_TEXT - 100);
-    rv_stats_set_reload(st, 1, old_text);
+    rv_stats_finish(st, RV_STATS_RELOAD, 1, old_text);
     step_init(&s, st->header, rv_stats_size(&defs, ROWS));
     step_save(&s);
     step_follow(&s, reload, look_at_reload, &path);
     for (int i = 0; i < path.changes; i += 1 + path.changes / 50) {
         step_kill_at(&s, reload, &path, i, look_at_reload);
-        rv_stats_set_reload(st, 3, "the next");
-        ck_assert_uint_eq(st->header->reload_sequence % 2, 0);
+        rv_stats_finish(st, RV_STATS_RELOAD, 3, "the next");
+        ck_assert_uint_eq(st->header->outcome[RV_STATS_RELOAD].sequence % 2, 0);
         rv_stats_master(st, &master);
         ck_assert_str_eq(master.reload_text, "the next");
         ck_assert_int_eq(master.reload_result, 3);
