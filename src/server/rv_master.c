@@ -18,6 +18,7 @@
 #include "rv_generations.h"
 #include "rv_log_output.h"
 #include "rv_pidfile.h"
+#include "rv_reload.h"
 #include "rv_signal.h"
 #include "rv_stats_fold.h"
 #include "rv_stats_outcome.h"
@@ -31,11 +32,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum {
-    TERMINATE_MSEC = 10 * 1000, /* until a worker told to TERMINATE is killed */
-    QUIT_GRACE_MSEC = 5 * 1000, /* beyond its worker_shutdown_timeout */
-    TICK_MSEC = 1000            /* between two looks at what tells of itself to nobody */
-};
+enum { TICK_MSEC = 1000 }; /* between two looks at what tells of itself to nobody */
 
 typedef struct {
     const rv_master_options_t *options;
@@ -44,19 +41,11 @@ typedef struct {
     int notify;
 
     rv_generations_t all;
-    unsigned generation; /* of the youngest so far */
-
-    int64_t started; /* seconds since 1970 */
-    int64_t ticked;  /* ms: the last look */
-    int pidfile;
-    int pending_pidfile; /* -1: the pending one has the same path */
-
-    int64_t pending_until; /* ms */
-    int aborting;          /* the pending one has failed, its workers are going */
-    char reason[RV_CYCLE_REASON];
+    rv_reload_t reload;
+    int64_t ticked; /* ms: the last look */
 
     unsigned came;     /* signals not yet acted on */
-    int reload;        /* asked for, not yet begun */
+    unsigned wanted;   /* of these what has to wait for its turn */
     unsigned stopping; /* RV_SIGNAL_QUIT or _TERMINATE once it was acted on */
     int status;
 } master_t;
@@ -76,147 +65,9 @@ forget(void *data, const rv_cycle_t *keep)
     rv_signal_reset();
 
     rv_fd_close(&m->notify);
-    rv_fd_close(&m->pidfile);
-    rv_fd_close(&m->pending_pidfile);
+    rv_fd_close(&m->reload.pidfile);
+    rv_fd_close(&m->reload.pending_pidfile);
     rv_generations_free(&m->all, keep, 0);
-}
-
-/* --- building, commit, abort --------------------------------------------------------------- */
-
-/* The pending generation will not be: notes why, the first reason counts. */
-static void RV_PRINTF(2, 3) fail_pending(master_t *m, const char *fmt, ...)
-{
-    va_list args;
-
-    if (m->aborting)
-        return;
-
-    va_start(args, fmt);
-    vsnprintf(m->reason, sizeof(m->reason), fmt, args);
-    va_end(args);
-    m->aborting = 1;
-    rv_workers_stop(m->all.pending, RV_MESH_TERMINATE, rv_loop_now() + TERMINATE_MSEC);
-}
-
-static void
-report_failure(master_t *m)
-{
-    if (m->all.current == NULL) {
-        rv_log(RV_LOG_EMERG, 0, "start failed: %s", m->reason);
-        return;
-    }
-    rv_log(RV_LOG_ERROR, 0, "reload failed, generation %u goes on: %s", m->all.current->generation,
-        m->reason);
-    rv_stats_finish(m->all.current->stats, RV_STATS_RELOAD, 1, m->reason);
-    rv_counts_reload(m->all.current->stats, 1);
-}
-
-static void
-begin(master_t *m, rv_cycle_t *cycle)
-{
-    int64_t now = rv_loop_now();
-
-    m->all.pending = cycle;
-    m->pending_until = now + (int64_t) cycle->core->worker_startup_timeout;
-    rv_workers_fill(&m->workers, cycle, now);
-}
-
-static void
-begin_reload(master_t *m)
-{
-    const rv_cycle_options_t *options = m->options->options;
-
-    rv_stats_begin(m->all.current->stats, RV_STATS_RELOAD);
-    rv_log(RV_LOG_NOTICE, 0, "reload of \"%s\" begins", options->conf);
-    rv_cycle_t *cycle =
-        rv_build_next(options, m->generation + 1, m->all.current, &m->pending_pidfile, m->reason);
-    if (cycle == NULL) {
-        report_failure(m);
-        return;
-    }
-    m->generation = cycle->generation;
-    begin(m, cycle);
-}
-
-static void
-commit(master_t *m)
-{
-    rv_cycle_t *cycle = m->all.pending, *old = m->all.current;
-    int64_t now = rv_loop_now();
-
-    rv_stats_set_master(cycle->stats, getpid(), m->started, cycle->generation);
-    if ((old == NULL || old->stats != cycle->stats)
-        && rv_counts_enter(cycle->stats, RV_STATS_MASTER, cycle->generation) != RV_OK)
-        rv_log(RV_LOG_ALERT, errno, "entering the master into the statistics failed");
-    if (old != NULL)
-        rv_stats_supersede(cycle->stats, old->stats);
-    rv_cycle_commit(cycle, old);
-    m->all.pending = NULL;
-    m->all.current = cycle;
-    rv_workers_start(&m->workers, cycle);
-
-    if (old == NULL) {
-        rv_log(RV_LOG_NOTICE, 0, "%s/%s started, %u workers are ready", RV_NAME, RV_VERSION,
-            rv_workers_ready(cycle));
-        rv_daemon_ready(&m->notify, rv_log_uses_stderr());
-        rv_log_terminal(RV_LOG_NONE);
-        return;
-    }
-
-    if (m->pending_pidfile != -1) {
-        rv_pidfile_remove(old->core->pid, &m->pidfile);
-        m->pidfile = m->pending_pidfile;
-        m->pending_pidfile = -1;
-    }
-    rv_workers_stop(
-        old, RV_MESH_QUIT, now + (int64_t) old->core->worker_shutdown_timeout + QUIT_GRACE_MSEC);
-    old->next = m->all.draining;
-    m->all.draining = old;
-    rv_stats_finish(cycle->stats, RV_STATS_RELOAD, 0, "");
-    rv_counts_reload(cycle->stats, 0);
-    rv_log(RV_LOG_NOTICE, 0, "reload done, generation %u, %u workers are ready", cycle->generation,
-        rv_workers_ready(cycle));
-}
-
-/* What is to become of the pending generation? */
-static void
-settle(master_t *m)
-{
-    char reason[RV_CYCLE_REASON];
-
-    if (m->all.pending == NULL)
-        return;
-
-    int ready = rv_workers_ready(m->all.pending) == m->all.pending->core->worker_processes;
-    if (!m->aborting && ready) {
-        if (rv_workers_unknown_until(m->all.pending) > rv_loop_now())
-            return;
-        if (rv_cycle_listen_all(m->all.pending, reason) == RV_OK) {
-            commit(m);
-            return;
-        }
-        fail_pending(m, "%s", reason);
-    }
-    if (!m->aborting && rv_loop_now() >= m->pending_until)
-        fail_pending(m, "%u of %llu workers were not ready within worker_startup_timeout",
-            (unsigned) m->all.pending->core->worker_processes - rv_workers_ready(m->all.pending),
-            (unsigned long long) m->all.pending->core->worker_processes);
-
-    if (!m->aborting || m->all.pending->living > 0)
-        return;
-
-    if (m->stopping == 0 || m->all.current == NULL)
-        report_failure(m);
-    rv_pidfile_remove(m->all.pending->core->pid, &m->pending_pidfile);
-    if (m->all.current == NULL && m->stopping == 0) {
-        m->status = 1;
-        m->stopping = RV_SIGNAL_TERMINATE;
-    }
-    m->aborting = 0;
-    if (m->all.current != NULL) {
-        rv_cycle_free(m->all.pending, 1);
-        m->all.pending = NULL;
-    }
 }
 
 /* --- signals ------------------------------------------------------------------------------- */
@@ -247,7 +98,7 @@ reap(master_t *m)
         rv_log(expected ? RV_LOG_NOTICE : RV_LOG_ERROR, 0, "worker %u (pid %ld) %s", p->worker,
             (long) pid, rv_workers_describe(status, text));
         if (cycle == m->all.pending)
-            fail_pending(m, "worker %u %s before it was ready", p->worker, text);
+            rv_reload_fail(&m->reload, "worker %u %s before it was ready", p->worker, text);
         if (p->state != RV_PROCESS_DRAINING)
             rv_counts_death(cycle->stats, status);
         rv_workers_bury(p, cycle, rv_loop_now());
@@ -295,17 +146,40 @@ stop(master_t *m, unsigned how)
 
     m->stopping = how;
     rv_log(RV_LOG_NOTICE, 0, quit ? "told to quit" : "told to stop");
-    if (m->all.pending != NULL)
-        fail_pending(m, "told to stop");
+    rv_reload_fail(&m->reload, "told to stop");
 
     for (rv_cycle_t *c = NULL; (c = rv_generations_each(&m->all, c)) != NULL;) {
-        int64_t limit = (int64_t) c->core->worker_shutdown_timeout + QUIT_GRACE_MSEC;
+        int64_t limit = (int64_t) c->core->worker_shutdown_timeout + RV_RELOAD_GRACE_MSEC;
 
         if (c == m->all.pending) /* told already */
             continue;
-        rv_workers_stop(
-            c, quit ? RV_MESH_QUIT : RV_MESH_TERMINATE, now + (quit ? limit : TERMINATE_MSEC));
+        rv_workers_stop(c, quit ? RV_MESH_QUIT : RV_MESH_TERMINATE,
+            now + (quit ? limit : RV_RELOAD_TERMINATE_MSEC));
         rv_cycle_close_listeners(c, 1);
+    }
+}
+
+/* The first generation is in force. */
+static void
+on_started(master_t *m)
+{
+    rv_log(RV_LOG_NOTICE, 0, "%s/%s started, %u workers are ready", RV_NAME, RV_VERSION,
+        rv_workers_ready(m->all.current));
+    rv_daemon_ready(&m->notify, rv_log_uses_stderr());
+    rv_log_terminal(RV_LOG_NONE);
+}
+
+static void
+settle(master_t *m)
+{
+    int first = m->all.current == NULL;
+    int result = rv_reload_settle(&m->reload, m->stopping != 0 && !first);
+
+    if (first && result == RV_OK)
+        on_started(m);
+    if (first && result == RV_ERROR && m->stopping == 0) {
+        m->status = 1;
+        m->stopping = RV_SIGNAL_TERMINATE;
     }
 }
 
@@ -329,10 +203,10 @@ act(master_t *m)
     if (m->all.current != NULL)
         rv_generations_mend_zones(&m->all); /* before rows are given to anybody */
     settle(m);
-    m->reload |= (came & RV_SIGNAL_RELOAD) != 0;
-    if (m->reload && m->stopping == 0 && m->all.pending == NULL) { /* else after that one */
-        m->reload = 0;
-        begin_reload(m);
+    m->wanted |= came & RV_SIGNAL_RELOAD;
+    if (m->wanted & RV_SIGNAL_RELOAD && m->stopping == 0 && m->all.pending == NULL) {
+        m->wanted &= ~RV_SIGNAL_RELOAD; /* else after that one */
+        rv_reload_begin(&m->reload);
     }
     if (came & RV_SIGNAL_REOPEN)
         reopen();
@@ -340,7 +214,7 @@ act(master_t *m)
     if (m->stopping == 0) {
         if (m->all.current != NULL)
             rv_workers_fill(&m->workers, m->all.current, rv_loop_now());
-        if (m->all.pending != NULL && !m->aborting)
+        if (m->all.pending != NULL && !m->reload.aborting)
             rv_workers_fill(&m->workers, m->all.pending, rv_loop_now());
         if (m->all.current != NULL && m->workers.unstarted)
             rv_workers_start(&m->workers, m->all.current);
@@ -365,16 +239,12 @@ next_wait(const master_t *m)
     int64_t now = rv_loop_now();
     int64_t at = earlier(rv_workers_kill_overdue(now), m->ticked + TICK_MSEC);
     int running = m->stopping == 0 && m->all.current != NULL;
-    int building = m->all.pending != NULL && !m->aborting;
 
+    at = earlier(at, rv_reload_due(&m->reload));
     if (running)
         at = earlier(at, rv_workers_due(m->all.current));
     if (running && m->workers.unstarted)
         at = earlier(at, rv_workers_unknown_until(m->all.current));
-    if (building)
-        at = earlier(earlier(at, m->pending_until), rv_workers_due(m->all.pending));
-    if (building && rv_workers_ready(m->all.pending) == m->all.pending->core->worker_processes)
-        at = earlier(at, rv_workers_unknown_until(m->all.pending));
 
     return at > now ? at - now : 0;
 }
@@ -400,16 +270,16 @@ init(master_t *m)
 static int
 is_over(const master_t *m)
 {
-    return m->stopping != 0 && !m->aborting && rv_process_each(NULL) == NULL;
+    return m->stopping != 0 && !m->reload.aborting && rv_process_each(NULL) == NULL;
 }
 
 static void
 finish(master_t *m)
 {
     if (m->all.current != NULL)
-        rv_pidfile_remove(m->all.current->core->pid, &m->pidfile);
+        rv_pidfile_remove(m->all.current->core->pid, &m->reload.pidfile);
     else if (m->all.pending != NULL)
-        rv_pidfile_remove(m->all.pending->core->pid, &m->pidfile);
+        rv_pidfile_remove(m->all.pending->core->pid, &m->reload.pidfile);
 
     rv_log(RV_LOG_NOTICE, 0, "exit");
     rv_generations_free(&m->all, NULL, 1);
@@ -429,22 +299,24 @@ rv_master_run(const rv_master_options_t *options, rv_cycle_t *first)
 
     m = (master_t){ .options = options,
         .notify = options->notify,
-        .pidfile = -1,
-        .pending_pidfile = -1,
-        .started = time(NULL),
-        .generation = first->generation,
+        .reload = { .options = options->options,
+            .workers = &m.workers,
+            .all = &m.all,
+            .started = time(NULL),
+            .pidfile = -1,
+            .pending_pidfile = -1 },
         .workers = { .liveness = { -1, -1 } } };
 
     m.all.pending = first;
     rv_daemon_title(options->title);
-    if (rv_build_pidfile(first->core->pid, &m.pidfile, m.reason) != RV_OK) {
-        rv_log(RV_LOG_EMERG, 0, "%s", m.reason);
+    if (rv_build_pidfile(first->core->pid, &m.reload.pidfile, m.reload.reason) != RV_OK) {
+        rv_log(RV_LOG_EMERG, 0, "%s", m.reload.reason);
         m.status = 1;
     } else if (init(&m) != RV_OK) {
         rv_log(RV_LOG_EMERG, errno, "starting the master process failed");
         m.status = 1;
     } else {
-        begin(&m, first);
+        rv_reload_first(&m.reload, first);
         while (!is_over(&m)) {
             if (rv_loop_once(m.workers.loop, next_wait(&m)) != RV_OK)
                 rv_log(RV_LOG_ALERT, errno, "waiting for events failed");

@@ -1,0 +1,52 @@
+/*
+ * rv_reload: from one generation to the next.
+ *
+ * Builds the next generation beside the one in force, waits until all its
+ * workers are READY, and then either puts it in force or tears it down; the
+ * first start is a reload without an old one.
+ */
+#ifndef RV_RELOAD_H
+#define RV_RELOAD_H
+
+#include "rv_generations.h"
+#include "rv_workers.h"
+
+typedef struct {
+    const rv_cycle_options_t *options;
+    rv_workers_t *workers;
+    rv_generations_t *all;
+    unsigned generation; /* of the youngest so far */
+    int64_t started;     /* of the master, seconds since 1970 */
+
+    int pidfile;         /* of the generation in force, held; -1: none yet */
+    int pending_pidfile; /* -1: the pending one has the same path */
+    int64_t until;       /* ms: the pending one has until then to get ready */
+    int aborting;        /* the pending one has failed, its workers are going */
+    char reason[RV_CYCLE_REASON];
+} rv_reload_t;
+
+/* A worker told to TERMINATE is killed after that; one told to QUIT that much after its
+ * worker_shutdown_timeout. */
+#define RV_RELOAD_TERMINATE_MSEC (10 * 1000)
+#define RV_RELOAD_GRACE_MSEC (5 * 1000)
+
+/* Forks the workers of the first generation, which is read and open and taken over. */
+void rv_reload_first(rv_reload_t *r, rv_cycle_t *first);
+
+/* Begins a reload; there is no pending generation. What fails at once is reported. */
+void rv_reload_begin(rv_reload_t *r);
+
+/* The pending generation, if there is one, will not be: the first reason counts. */
+void rv_reload_fail(rv_reload_t *r, const char *fmt, ...) RV_PRINTF(2, 3);
+
+/*
+ * What is to become of the pending generation? RV_AGAIN: nothing yet, or there is none.
+ * RV_OK: it is in force, and the one before it has been told to quit. RV_ERROR: it is
+ * gone, and that was reported unless `quiet`; the first one stays pending, to be freed.
+ */
+int rv_reload_settle(rv_reload_t *r, int quiet);
+
+/* When to ask that next, ms; INT64_MAX: not before something happens. */
+int64_t rv_reload_due(const rv_reload_t *r);
+
+#endif
