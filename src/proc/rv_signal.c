@@ -18,16 +18,16 @@
 static int wake[2] = { -1, -1 };
 static atomic_uint came;
 
-/* USR2, WINCH, TTIN and TTOU are nginx's for upgrade and scaling; until they
- * mean something here they must at least do no harm. */
+/* TTIN and TTOU are for scaling; until they mean something here they must at least
+ * do no harm. */
 static const rv_signal_t signals[] = {
     { SIGQUIT, "SIGQUIT", "quit", RV_SIGNAL_QUIT },
     { SIGTERM, "SIGTERM", "stop", RV_SIGNAL_TERMINATE },
     { SIGINT, "SIGINT", NULL, RV_SIGNAL_TERMINATE },
     { SIGHUP, "SIGHUP", "reload", RV_SIGNAL_RELOAD },
     { SIGUSR1, "SIGUSR1", "reopen", RV_SIGNAL_REOPEN },
-    { SIGCHLD, "SIGCHLD", NULL, RV_SIGNAL_CHILD }, { SIGUSR2, "SIGUSR2", NULL, 0 },
-    { SIGWINCH, "SIGWINCH", NULL, 0 }, { SIGTTIN, "SIGTTIN", NULL, 0 },
+    { SIGCHLD, "SIGCHLD", NULL, RV_SIGNAL_CHILD }, { SIGUSR2, "SIGUSR2", "upgrade", RV_SIGNAL_UPGRADE },
+    { SIGWINCH, "SIGWINCH", NULL, RV_SIGNAL_DRAIN }, { SIGTTIN, "SIGTTIN", NULL, 0 },
     { SIGTTOU, "SIGTTOU", NULL, 0 }, { SIGPIPE, "SIGPIPE", NULL, 0 },
     { SIGXFSZ, "SIGXFSZ", NULL, 0 }, /* a log at its limit is a write that fails */
 };

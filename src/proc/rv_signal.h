@@ -14,6 +14,8 @@
 #define RV_SIGNAL_RELOAD 0x4u
 #define RV_SIGNAL_REOPEN 0x8u
 #define RV_SIGNAL_CHILD 0x10u
+#define RV_SIGNAL_UPGRADE 0x20u /* of the program */
+#define RV_SIGNAL_DRAIN 0x40u   /* the workers go, the master stays */
 
 typedef struct {
     int number;

@@ -29,14 +29,17 @@ rv_build_pidfile(const char *path, int *fd, char reason[RV_CYCLE_REASON])
     return RV_ERROR;
 }
 
-static const char *
-first_error(const rv_cycle_t *cycle)
+/* All that is wrong, as far as there is room. */
+static void
+list_errors(const rv_cycle_t *cycle, char *reason)
 {
-    const rv_conf_message_t *message = rv_conf_messages(cycle->conf);
+    size_t used = 0;
 
-    while (message != NULL && message->is_warning)
-        message = message->next;
-    return message == NULL ? "not enough memory" : message->text;
+    for (const rv_conf_message_t *m = rv_conf_messages(cycle->conf); m != NULL; m = m->next) {
+        if (!m->is_warning && used < RV_CYCLE_REASON)
+            used += (size_t) snprintf(
+                reason + used, RV_CYCLE_REASON - used, "%s%s", used > 0 ? "; " : "", m->text);
+    }
 }
 
 /* What the file says, and what of it a running daemon cannot change. */
@@ -45,7 +48,7 @@ check(const rv_cycle_t *cycle, const rv_cycle_t *current, char *reason)
 {
     rv_cycle_log_messages(cycle, RV_LOG_EMERG);
     if (rv_conf_error_count(cycle->conf) > 0) {
-        snprintf(reason, RV_CYCLE_REASON, "%s", first_error(cycle));
+        list_errors(cycle, reason);
         return RV_ERROR;
     }
     if (!cycle->core->master_process) {

@@ -4,6 +4,7 @@
  * The one global is the log of -e. Whatever fails before the daemon runs is told on the terminal, and the exit
  * status is 1: never "exit 0, then died".
  */
+#include "rv_command.h"
 #include "rv_cycle.h"
 #include "rv_daemon.h"
 #include "rv_log_output.h"
@@ -15,7 +16,6 @@
 #include "rv_worker.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -89,51 +89,6 @@ test(const rv_options_t *o, const rv_cycle_options_t *options)
 
     rv_cycle_free(cycle, 0);
     return failed;
-}
-
-static int
-send_signal(const rv_signal_t *sig, const char *path)
-{
-    pid_t pid;
-    int found = rv_pidfile_find(path, &pid);
-
-    if (found == RV_OK && kill(pid, sig->number) == 0)
-        return 0;
-
-    if (found == RV_OK)
-        rv_log(RV_LOG_EMERG, errno, "signalling process %ld failed", (long) pid);
-    else if (found == RV_DONE)
-        rv_log(RV_LOG_EMERG, 0, "not running: no process holds \"%s\"", path);
-    else
-        rv_log(RV_LOG_EMERG, errno, "reading pid file \"%s\" failed", path);
-    return 1;
-}
-
-/*
- * The configuration tells where the pid file is, however broken the rest of it
- * is. A reload of a broken one is sent all the same, so that the log has it
- * too, and is a failure here.
- */
-static int
-signal_master(const rv_options_t *o, const rv_cycle_options_t *options)
-{
-    rv_cycle_t *cycle = read_cycle(options);
-    int broken = 0;
-
-    if (cycle == NULL)
-        return 1;
-
-    const char *pid = cycle->core->pid;
-    if (pid == NULL)
-        pid = rv_conf_path(cycle->conf, RV_PID_PATH);
-    if (strcmp(o->signal->command, "reload") == 0) {
-        rv_cycle_log_messages(cycle, RV_LOG_EMERG);
-        broken = rv_conf_error_count(cycle->conf) > 0;
-    }
-
-    int status = pid == NULL ? 1 : send_signal(o->signal, pid);
-    rv_cycle_free(cycle, 0);
-    return broken ? 1 : status;
 }
 
 /* "master process" and the command line as it was given. */
@@ -286,7 +241,7 @@ main(int argc, char **argv)
     if (o.status)
         return rv_viewer_run(&options, o.form);
     if (o.signal != NULL)
-        return signal_master(&o, &options);
+        return rv_command_run(&options, o.signal, o.wait);
 
     return start(&options, make_title(argc, argv));
 }

@@ -19,6 +19,7 @@
 #include "rv_log_output.h"
 #include "rv_pidfile.h"
 #include "rv_reload.h"
+#include "rv_reopen.h"
 #include "rv_signal.h"
 #include "rv_stats_fold.h"
 #include "rv_stats_outcome.h"
@@ -123,19 +124,14 @@ tick(master_t *m)
 }
 
 static void
-reopen(void)
+reopen(master_t *m)
 {
-    unsigned output = 0;
-    int result;
+    rv_stats_t *st = m->all.current->stats;
+    char reason[RV_CYCLE_REASON];
 
-    rv_log(RV_LOG_NOTICE, 0, "reopening logs");
-    while ((result = rv_log_output_reopen(&output)) != RV_DONE) {
-        if (result == RV_OK)
-            rv_mesh_reopen(output - 1, rv_log_output_fd(output - 1));
-        else
-            rv_log(RV_LOG_ERROR, errno, "reopening log \"%s\" failed",
-                rv_log_output_target(output - 1));
-    }
+    rv_stats_begin(st, RV_STATS_REOPEN);
+    int result = rv_reopen(rv_mesh_reopen, reason);
+    rv_stats_finish(st, RV_STATS_REOPEN, result != RV_OK, reason);
 }
 
 static void
@@ -208,8 +204,11 @@ act(master_t *m)
         m->wanted &= ~RV_SIGNAL_RELOAD; /* else after that one */
         rv_reload_begin(&m->reload);
     }
-    if (came & RV_SIGNAL_REOPEN)
-        reopen();
+    m->wanted |= came & RV_SIGNAL_REOPEN;
+    if (m->wanted & RV_SIGNAL_REOPEN && m->all.current != NULL) {
+        m->wanted &= ~RV_SIGNAL_REOPEN;
+        reopen(m);
+    }
 
     if (m->stopping == 0) {
         if (m->all.current != NULL)

@@ -6,7 +6,9 @@
  */
 #include "rv_options.h"
 
+#include "rv_command.h"
 #include "rv_log.h"
+#include "rv_parse.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,7 +19,8 @@ void
 rv_options_help(void)
 {
     printf("reeve version: %s/%s\n"
-           "Usage: reeve [-?hvVtTq] [-s signal] [-p prefix] [-c file] [-e file] [-g directives]\n"
+           "Usage: reeve [-?hvVtTq] [-s signal [-w seconds]] [-p prefix] [-c file] [-e file]\n"
+           "             [-g directives]\n"
            "       reeve status [-js] [-p prefix] [-c file]\n"
            "\n"
            "  -?, -h         this help; \"-h directives\": every directive and its default\n"
@@ -26,7 +29,9 @@ rv_options_help(void)
            "  -t             test the configuration and exit\n"
            "  -T             test the configuration, print it and exit\n"
            "  -q             with -t: print nothing but errors\n"
-           "  -s signal      to the running master: stop, quit, reload, reopen\n"
+           "  -s signal      to the running master: stop, quit, reload, reopen, upgrade; waits\n"
+           "                 for the outcome: exit status 0 done, 1 failed, 2 under way\n"
+           "  -w seconds     with -s: how long to wait (30), 0: not at all\n"
            "  -p prefix      where relative paths begin (%s)\n"
            "  -c file        configuration file (%s)\n"
            "  -e file        where to log until the configuration is read (stderr)\n"
@@ -75,15 +80,48 @@ set_paths(rv_options_t *o)
     return o->conf == NULL ? RV_ERROR : RV_OK;
 }
 
+/* "stop, quit or reload", of the words that there are. */
+static void
+list_signals(char *text, size_t room)
+{
+    const char *last = NULL;
+    size_t used = 0;
+
+    text[0] = '\0';
+    for (size_t i = 0; rv_signal_at(i) != NULL; i++) {
+        const char *word = rv_signal_at(i)->command;
+
+        if (word == NULL)
+            continue;
+        if (last != NULL && used < room)
+            used += (size_t) snprintf(text + used, room - used, "%s%s", used > 0 ? ", " : "", last);
+        last = word;
+    }
+    if (last != NULL && used < room)
+        snprintf(text + used, room - used, " or %s", last);
+}
+
 static int
 set_signal(rv_options_t *o, const char *word)
 {
+    char words[256];
+
     o->signal = rv_signal_command(word);
     if (o->signal != NULL)
         return RV_OK;
 
-    rv_log(RV_LOG_EMERG, 0, "invalid option: \"-s %s\", it must be stop, quit, reload or reopen",
-        word);
+    list_signals(words, sizeof(words));
+    rv_log(RV_LOG_EMERG, 0, "invalid option: \"-s %s\", it must be %s", word, words);
+    return RV_ERROR;
+}
+
+static int
+set_wait(rv_options_t *o, const char *word)
+{
+    if (rv_parse_msec(word, &o->wait) == RV_OK)
+        return RV_OK;
+
+    rv_log(RV_LOG_EMERG, 0, "invalid option: \"-w %s\", it must be a time", word);
     return RV_ERROR;
 }
 
@@ -117,6 +155,8 @@ set_option(rv_options_t *o, int letter, char *value)
         return RV_OK;
     case 's':
         return set_signal(o, value);
+    case 'w':
+        return set_wait(o, value);
     case 'p':
         o->prefix = value;
         return RV_OK;
@@ -162,13 +202,13 @@ rv_options_parse(rv_options_t *o, int argc, char **argv)
 {
     static char help[] = "-h", version[] = "-v";
 
-    *o = (rv_options_t){ 0 };
+    *o = (rv_options_t){ .wait = RV_COMMAND_WAIT_MSEC };
     opterr = 0;
     if (argc == 2 && strcmp(argv[1], "--help") == 0)
         argv[1] = help;
     if (argc == 2 && strcmp(argv[1], "--version") == 0)
         argv[1] = version;
-    if (read_options(o, argc, argv, "+:hvVtTqs:p:c:e:g:") != RV_OK)
+    if (read_options(o, argc, argv, "+:hvVtTqs:w:p:c:e:g:") != RV_OK)
         return RV_ERROR;
 
     if (!o->help && o->signal == NULL && optind < argc && strcmp(argv[optind], "status") == 0) {

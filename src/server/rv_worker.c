@@ -13,8 +13,10 @@
 #include "rv_log_output.h"
 #include "rv_mesh.h"
 #include "rv_process.h"
+#include "rv_reopen.h"
 #include "rv_signal.h"
 #include "rv_stats_fold.h"
+#include "rv_stats_outcome.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -343,11 +345,29 @@ receive(rv_worker_t *w)
 }
 
 static void
+refuse_reload(rv_worker_t *w)
+{
+    static const char why[] = "it needs \"master_process = on\"";
+
+    rv_stats_begin(w->stats, RV_STATS_RELOAD);
+    rv_log(RV_LOG_ERROR, 0, "reload refused: %s", why);
+    rv_stats_finish(w->stats, RV_STATS_RELOAD, 1, why);
+}
+
+static void
+reopen_alone(rv_worker_t *w)
+{
+    char reason[RV_CYCLE_REASON];
+
+    rv_stats_begin(w->stats, RV_STATS_REOPEN);
+    int result = rv_reopen(NULL, reason);
+    rv_stats_finish(w->stats, RV_STATS_REOPEN, result != RV_OK, reason);
+}
+
+static void
 take_signals(rv_worker_t *w, int alone)
 {
     unsigned came = rv_signal_take();
-    unsigned output = 0;
-    int result;
 
     w->signalled = 0;
     if (came & RV_SIGNAL_TERMINATE)
@@ -358,14 +378,9 @@ take_signals(rv_worker_t *w, int alone)
         return;
 
     if (came & RV_SIGNAL_RELOAD)
-        rv_log(RV_LOG_ERROR, 0, "reload refused: it needs \"master_process = on\"");
-    if (came & RV_SIGNAL_REOPEN) {
-        while ((result = rv_log_output_reopen(&output)) != RV_DONE) {
-            if (result == RV_ERROR)
-                rv_log(RV_LOG_ERROR, errno, "reopening log \"%s\" failed",
-                    rv_log_output_target(output - 1));
-        }
-    }
+        refuse_reload(w);
+    if (came & RV_SIGNAL_REOPEN)
+        reopen_alone(w);
 }
 
 /* --- running ------------------------------------------------------------------------------- */

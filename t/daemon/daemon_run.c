@@ -251,7 +251,7 @@ daemon_start_foreground(daemon_t *d, ...)
 void
 daemon_signal(daemon_t *d, const char *word)
 {
-    int status = daemon_run(d, "-s", word, NULL);
+    int status = daemon_run(d, "-s", word, "-w", "0", NULL);
 
     ck_assert_msg(status == 0, "-s %s: exit status %d\n%s", word, status, d->output);
 }

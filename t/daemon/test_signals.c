@@ -93,7 +93,8 @@ START_TEST(an_unknown_word_is_an_error_and_no_signal)
     daemon_start(&d);
     ck_assert_int_eq(daemon_run(&d, "-s", "halt", NULL), 1);
     ck_assert_str_eq(d.output,
-        "reeve: [emerg] invalid option: \"-s halt\", it must be stop, quit, reload or reopen\n");
+        "reeve: [emerg] invalid option: \"-s halt\", it must be quit, stop, reload, reopen or "
+        "upgrade\n");
     ck_assert_int_eq(daemon_get(&d, "/hello", text, sizeof(text)), 200);
 }
 END_TEST
@@ -145,7 +146,7 @@ START_TEST(a_broken_reload_is_told_to_the_caller_and_to_the_log)
     daemon_conff(&d, "[main]\nworker_proceses = 2\n%s", DAEMON_HTTP);
     ck_assert_int_eq(daemon_run(&d, "-s", "reload", NULL), 1);
     snprintf(wanted, sizeof(wanted),
-        "reeve: [emerg] unknown directive \"worker_proceses\" in %s:2\n", d.conf);
+        "reeve: [emerg] reload failed: unknown directive \"worker_proceses\" in %s:2\n", d.conf);
     ck_assert_str_eq(d.output, wanted);
 
     snprintf(wanted, sizeof(wanted), "unknown directive \"worker_proceses\" in %s:2", d.conf);
