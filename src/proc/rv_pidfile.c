@@ -67,40 +67,54 @@ write_pid(int fd)
     return rv_fd_write(fd, text, (size_t) n);
 }
 
-int
-rv_pidfile_create(const char *path, int *fd, pid_t *holder)
+/* RV_DONE: it was another one's until just now. */
+static int
+try_create(int *fd, const char *path, pid_t *holder)
 {
-    for (;;) {
-        struct flock lock = whole_file();
+    struct flock lock = whole_file();
 
-        *fd = rv_fd_create(path, O_RDWR | O_NOFOLLOW | O_NONBLOCK, 0644);
-        if (*fd == -1)
-            return RV_ERROR;
-        if (!is_file(*fd)) {
-            rv_fd_close(fd);
-            errno = EINVAL;
-            return RV_ERROR;
-        }
-
-        if (fcntl(*fd, F_SETLK, &lock) == -1) {
-            int found = errno == EACCES || errno == EAGAIN ? find_holder(*fd, holder) : RV_ERROR;
-            rv_fd_close(fd);
-            if (found == RV_DONE)
-                continue; /* it has just gone */
-            return found == RV_OK ? RV_AGAIN : RV_ERROR;
-        }
-
-        if (!is_at(path, *fd)) {
-            rv_fd_close(fd);
-            continue;
-        }
-        if (write_pid(*fd) == RV_OK)
-            return RV_OK;
-
-        (void) unlink(path);
-        rv_fd_close(fd);
+    *fd = rv_fd_create(path, O_RDWR | O_NOFOLLOW | O_NONBLOCK, 0644);
+    if (*fd == -1)
+        return RV_ERROR;
+    if (!is_file(*fd)) {
+        errno = EINVAL;
         return RV_ERROR;
     }
+    if (fcntl(*fd, F_SETLK, &lock) == -1) {
+        int found = errno == EACCES || errno == EAGAIN ? find_holder(*fd, holder) : RV_ERROR;
+
+        return found == RV_OK ? RV_AGAIN : found;
+    }
+    if (!is_at(path, *fd))
+        return RV_DONE;
+    if (write_pid(*fd) == RV_OK)
+        return RV_OK;
+
+    int err = errno;
+    (void) unlink(path);
+    errno = err;
+    return RV_ERROR;
+}
+
+int
+rv_pidfile_create(rv_pidfile_t *file, const char *path, pid_t *holder)
+{
+    int result;
+
+    file->fd = -1;
+    if (strlen(path) >= sizeof(file->path)) {
+        errno = ENAMETOOLONG;
+        return RV_ERROR;
+    }
+    strcpy(file->path, path);
+    do {
+        rv_fd_close(&file->fd);
+        result = try_create(&file->fd, path, holder);
+    } while (result == RV_DONE);
+
+    if (result != RV_OK)
+        rv_fd_close(&file->fd);
+    return result;
 }
 
 int
@@ -116,12 +130,61 @@ rv_pidfile_find(const char *path, pid_t *pid)
     return found;
 }
 
-void
-rv_pidfile_remove(const char *path, int *fd)
+int
+rv_pidfile_find_any(const char *path, pid_t *pid)
 {
-    if (*fd == -1)
+    char old[PATH_MAX];
+    int found = rv_pidfile_find(path, pid);
+
+    if (found != RV_DONE
+        || snprintf(old, sizeof(old), "%s" RV_PIDFILE_OLD, path) >= (int) sizeof(old))
+        return found;
+    return rv_pidfile_find(old, pid);
+}
+
+static int
+move(rv_pidfile_t *file, const char *to)
+{
+    if (file->fd == -1 || !is_at(file->path, file->fd) || rename(file->path, to) == 0) {
+        strcpy(file->path, to);
+        return RV_OK;
+    }
+    return RV_ERROR;
+}
+
+int
+rv_pidfile_make_room(rv_pidfile_t *file)
+{
+    char to[PATH_MAX];
+
+    if (snprintf(to, sizeof(to), "%s" RV_PIDFILE_OLD, file->path) >= (int) sizeof(to)) {
+        errno = ENAMETOOLONG;
+        return RV_ERROR;
+    }
+    return move(file, to);
+}
+
+int
+rv_pidfile_move_back(rv_pidfile_t *file)
+{
+    char to[PATH_MAX];
+    size_t length = strlen(file->path), end = strlen(RV_PIDFILE_OLD);
+
+    if (length < end || strcmp(file->path + length - end, RV_PIDFILE_OLD) != 0)
+        return RV_OK;
+
+    memcpy(to, file->path, length - end);
+    to[length - end] = '\0';
+    return move(file, to);
+}
+
+void
+rv_pidfile_remove(rv_pidfile_t *file)
+{
+    if (file->fd == -1)
         return;
 
-    (void) unlink(path);
-    rv_fd_close(fd);
+    if (is_at(file->path, file->fd))
+        (void) unlink(file->path);
+    rv_fd_close(&file->fd);
 }

@@ -5,17 +5,15 @@
  */
 #include "rv_build.h"
 
-#include "rv_pidfile.h"
-
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
 int
-rv_build_pidfile(const char *path, int *fd, char reason[RV_CYCLE_REASON])
+rv_build_pidfile(rv_pidfile_t *file, const char *path, char reason[RV_CYCLE_REASON])
 {
     pid_t holder;
-    int result = rv_pidfile_create(path, fd, &holder);
+    int result = rv_pidfile_create(file, path, &holder);
 
     if (result == RV_OK)
         return RV_OK;
@@ -62,7 +60,7 @@ check(const rv_cycle_t *cycle, const rv_cycle_t *current, char *reason)
 
 rv_cycle_t *
 rv_build_next(const rv_cycle_options_t *options, unsigned generation, const rv_cycle_t *current,
-    int *pidfile, char reason[RV_CYCLE_REASON])
+    rv_pidfile_t *pidfile, char reason[RV_CYCLE_REASON])
 {
     rv_cycle_t *cycle = rv_cycle_read(options, generation);
 
@@ -74,14 +72,14 @@ rv_build_next(const rv_cycle_options_t *options, unsigned generation, const rv_c
         goto failed;
 
     int moves = strcmp(cycle->core->pid, current->core->pid) != 0;
-    if (moves && rv_build_pidfile(cycle->core->pid, pidfile, reason) != RV_OK)
+    if (moves && rv_build_pidfile(pidfile, cycle->core->pid, reason) != RV_OK)
         goto failed;
 
     if (rv_cycle_open(cycle, current, reason) == RV_OK)
         return cycle;
 
     if (moves)
-        rv_pidfile_remove(cycle->core->pid, pidfile);
+        rv_pidfile_remove(pidfile);
 
 failed:
     rv_cycle_free(cycle, 0);

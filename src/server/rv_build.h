@@ -5,9 +5,10 @@
 #define RV_BUILD_H
 
 #include "rv_cycle.h"
+#include "rv_pidfile.h"
 
 /* As rv_pidfile_create; RV_ERROR: `reason` says why, also who holds it. */
-int rv_build_pidfile(const char *path, int *fd, char reason[RV_CYCLE_REASON]);
+int rv_build_pidfile(rv_pidfile_t *file, const char *path, char reason[RV_CYCLE_REASON]);
 
 /*
  * Builds the generation that is to follow `current`. Its pid file, where it is
@@ -15,6 +16,6 @@ int rv_build_pidfile(const char *path, int *fd, char reason[RV_CYCLE_REASON]);
  * What reading it found is logged. NULL: nothing of it is left, `reason` says why.
  */
 rv_cycle_t *rv_build_next(const rv_cycle_options_t *options, unsigned generation,
-    const rv_cycle_t *current, int *pidfile, char reason[RV_CYCLE_REASON]);
+    const rv_cycle_t *current, rv_pidfile_t *pidfile, char reason[RV_CYCLE_REASON]);
 
 #endif

@@ -123,8 +123,9 @@ run_alone(rv_cycle_t *cycle, int *notify)
 {
     char reason[RV_CYCLE_REASON];
     pid_t holder;
-    int fd, status = 1;
-    int locked = rv_pidfile_create(cycle->core->pid, &fd, &holder);
+    rv_pidfile_t file;
+    int status = 1;
+    int locked = rv_pidfile_create(&file, cycle->core->pid, &holder);
 
     if (locked == RV_AGAIN) {
         report_already_running(holder, cycle->core->pid);
@@ -132,14 +133,14 @@ run_alone(rv_cycle_t *cycle, int *notify)
         rv_log(RV_LOG_EMERG, errno, "creating pid file \"%s\" failed", cycle->core->pid);
     } else if (rv_cycle_listen_all(cycle, reason) != RV_OK) {
         rv_log(RV_LOG_EMERG, 0, "%s", reason);
-        rv_pidfile_remove(cycle->core->pid, &fd);
+        rv_pidfile_remove(&file);
     } else {
         rv_process_set_master(getpid());
         rv_cycle_commit(cycle, NULL);
         if (geteuid() == 0)
             rv_log(RV_LOG_WARN, 0, "\"master_process = off\" keeps the rights of root");
         status = rv_worker_run_alone(cycle, on_ready, notify);
-        rv_pidfile_remove(cycle->core->pid, &fd);
+        rv_pidfile_remove(&file);
     }
     rv_cycle_free(cycle, 1);
     return status;
@@ -170,7 +171,7 @@ check_running(const char *path)
 {
     pid_t pid;
 
-    if (rv_pidfile_find(path, &pid) != RV_OK)
+    if (rv_pidfile_find_any(path, &pid) != RV_OK)
         return RV_OK;
 
     report_already_running(pid, path);

@@ -17,7 +17,6 @@
 #include "rv_fd.h"
 #include "rv_generations.h"
 #include "rv_log_output.h"
-#include "rv_pidfile.h"
 #include "rv_reload.h"
 #include "rv_reopen.h"
 #include "rv_signal.h"
@@ -66,8 +65,8 @@ forget(void *data, const rv_cycle_t *keep)
     rv_signal_reset();
 
     rv_fd_close(&m->notify);
-    rv_fd_close(&m->reload.pidfile);
-    rv_fd_close(&m->reload.pending_pidfile);
+    rv_fd_close(&m->reload.pidfile.fd);
+    rv_fd_close(&m->reload.pending_pidfile.fd);
     rv_generations_free(&m->all, keep, 0);
 }
 
@@ -275,11 +274,7 @@ is_over(const master_t *m)
 static void
 finish(master_t *m)
 {
-    if (m->all.current != NULL)
-        rv_pidfile_remove(m->all.current->core->pid, &m->reload.pidfile);
-    else if (m->all.pending != NULL)
-        rv_pidfile_remove(m->all.pending->core->pid, &m->reload.pidfile);
-
+    rv_pidfile_remove(&m->reload.pidfile);
     rv_log(RV_LOG_NOTICE, 0, "exit");
     rv_generations_free(&m->all, NULL, 1);
     rv_fd_close(&m->notify);
@@ -302,13 +297,13 @@ rv_master_run(const rv_master_options_t *options, rv_cycle_t *first)
             .workers = &m.workers,
             .all = &m.all,
             .started = time(NULL),
-            .pidfile = -1,
-            .pending_pidfile = -1 },
+            .pidfile = { .fd = -1 },
+            .pending_pidfile = { .fd = -1 } },
         .workers = { .liveness = { -1, -1 } } };
 
     m.all.pending = first;
     rv_daemon_title(options->title);
-    if (rv_build_pidfile(first->core->pid, &m.reload.pidfile, m.reload.reason) != RV_OK) {
+    if (rv_build_pidfile(&m.reload.pidfile, first->core->pid, m.reload.reason) != RV_OK) {
         rv_log(RV_LOG_EMERG, 0, "%s", m.reload.reason);
         m.status = 1;
     } else if (init(&m) != RV_OK) {

@@ -180,7 +180,7 @@ rv_outside_find(rv_cycle_t *cycle, const char **path, pid_t *pid)
     if (*path == NULL)
         *path = rv_conf_path(cycle->conf, RV_PID_PATH);
 
-    int found = *path == NULL ? RV_ERROR : rv_pidfile_find(*path, pid);
+    int found = *path == NULL ? RV_ERROR : rv_pidfile_find_any(*path, pid);
     if (found == RV_DONE)
         rv_log(RV_LOG_EMERG, 0, "not running: no process holds \"%s\"", *path);
     else if (found != RV_OK)

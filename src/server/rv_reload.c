@@ -9,7 +9,6 @@
 
 #include "rv_build.h"
 #include "rv_counts.h"
-#include "rv_pidfile.h"
 #include "rv_stats_fold.h"
 #include "rv_stats_outcome.h"
 
@@ -85,10 +84,10 @@ rv_reload_begin(rv_reload_t *r)
 static void
 step_down(rv_reload_t *r, rv_cycle_t *old)
 {
-    if (r->pending_pidfile != -1) {
-        rv_pidfile_remove(old->core->pid, &r->pidfile);
+    if (r->pending_pidfile.fd != -1) {
+        rv_pidfile_remove(&r->pidfile);
         r->pidfile = r->pending_pidfile;
-        r->pending_pidfile = -1;
+        r->pending_pidfile.fd = -1;
     }
     rv_workers_stop(old, RV_MESH_QUIT,
         rv_loop_now() + (int64_t) old->core->worker_shutdown_timeout + RV_RELOAD_GRACE_MSEC);
@@ -153,7 +152,7 @@ rv_reload_settle(rv_reload_t *r, int quiet)
 
     if (!quiet)
         report_failure(r);
-    rv_pidfile_remove(cycle->core->pid, &r->pending_pidfile);
+    rv_pidfile_remove(&r->pending_pidfile);
     r->aborting = 0;
     if (r->all->current != NULL) {
         rv_cycle_free(cycle, 1);

@@ -9,6 +9,7 @@
 #define RV_RELOAD_H
 
 #include "rv_generations.h"
+#include "rv_pidfile.h"
 #include "rv_workers.h"
 
 typedef struct {
@@ -18,10 +19,10 @@ typedef struct {
     unsigned generation; /* of the youngest so far */
     int64_t started;     /* of the master, seconds since 1970 */
 
-    int pidfile;         /* of the generation in force, held; -1: none yet */
-    int pending_pidfile; /* -1: the pending one has the same path */
-    int64_t until;       /* ms: the pending one has until then to get ready */
-    int aborting;        /* the pending one has failed, its workers are going */
+    rv_pidfile_t pidfile;         /* of the generation in force */
+    rv_pidfile_t pending_pidfile; /* the pending one's, where it is another one */
+    int64_t until;                /* ms: the pending one has until then to get ready */
+    int aborting;                 /* the pending one has failed, its workers are going */
     char reason[RV_CYCLE_REASON];
 } rv_reload_t;
 

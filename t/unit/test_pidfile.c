@@ -100,14 +100,15 @@ static seen_t
 elsewhere(int create)
 {
     seen_t seen = { .pid = -1 };
-    int fds[2], fd = -1, status;
+    rv_pidfile_t file;
+    int fds[2], status;
 
     ck_assert_int_eq(pipe(fds), 0);
     pid_t pid = fork();
     ck_assert_int_ne(pid, -1);
     if (pid == 0) {
         seen.result =
-            create ? rv_pidfile_create(path, &fd, &seen.pid) : rv_pidfile_find(path, &seen.pid);
+            create ? rv_pidfile_create(&file, path, &seen.pid) : rv_pidfile_find(path, &seen.pid);
         seen.err = errno;
         _exit(write(fds[1], &seen, sizeof(seen)) != sizeof(seen));
     }
@@ -119,15 +120,15 @@ elsewhere(int create)
     return seen;
 }
 
-static int
+static rv_pidfile_t
 create_here(void)
 {
+    rv_pidfile_t file;
     pid_t holder = -1;
-    int fd = -1;
 
-    ck_assert_int_eq(rv_pidfile_create(path, &fd, &holder), RV_OK);
-    ck_assert_int_ne(fd, -1);
-    return fd;
+    ck_assert_int_eq(rv_pidfile_create(&file, path, &holder), RV_OK);
+    ck_assert_int_ne(file.fd, -1);
+    return file;
 }
 
 START_TEST(file_has_the_pid_and_goes_with_it)
@@ -135,15 +136,15 @@ START_TEST(file_has_the_pid_and_goes_with_it)
     struct stat st;
 
     ck_assert_int_eq(elsewhere(0).result, RV_DONE);
-    int fd = create_here();
+    rv_pidfile_t file = create_here();
 
     assert_own_text();
     ck_assert_int_eq(stat(path, &st), 0);
     ck_assert_uint_eq(st.st_mode & 0022, 0); /* nobody else may write it */
-    ck_assert_int_ne(fcntl(fd, F_GETFD) & FD_CLOEXEC, 0);
+    ck_assert_int_ne(fcntl(file.fd, F_GETFD) & FD_CLOEXEC, 0);
 
-    rv_pidfile_remove(path, &fd);
-    ck_assert_int_eq(fd, -1);
+    rv_pidfile_remove(&file);
+    ck_assert_int_eq(file.fd, -1);
     ck_assert(!exists(path));
     ck_assert_int_eq(elsewhere(0).result, RV_DONE);
 }
@@ -151,7 +152,7 @@ END_TEST
 
 START_TEST(second_process_is_told_who_holds_it)
 {
-    int fd = create_here();
+    rv_pidfile_t file = create_here();
 
     seen_t seen = elsewhere(1);
     ck_assert_int_eq(seen.result, RV_AGAIN);
@@ -161,18 +162,18 @@ START_TEST(second_process_is_told_who_holds_it)
     ck_assert_int_eq(seen.result, RV_OK);
     ck_assert_int_eq(seen.pid, getpid());
     assert_own_text(); /* and it has not been touched */
-    rv_pidfile_remove(path, &fd);
+    rv_pidfile_remove(&file);
 }
 END_TEST
 
 START_TEST(pid_is_the_kernels_whatever_the_file_says)
 {
-    int fd = create_here();
+    rv_pidfile_t file = create_here();
 
-    ck_assert_int_eq(pwrite(fd, "1      ", 7, 0), 7);
+    ck_assert_int_eq(pwrite(file.fd, "1      ", 7, 0), 7);
     ck_assert_int_eq(elsewhere(0).pid, getpid());
     ck_assert_int_eq(elsewhere(1).pid, getpid());
-    rv_pidfile_remove(path, &fd);
+    rv_pidfile_remove(&file);
 }
 END_TEST
 
@@ -184,17 +185,18 @@ START_TEST(file_that_nobody_holds_is_stale)
     snprintf(text, sizeof(text), "%ld and more than that\n", (long) getppid());
     write_file(path, text);
     ck_assert_int_eq(elsewhere(0).result, RV_DONE);
-    int fd = create_here();
+    rv_pidfile_t file = create_here();
 
     assert_own_text();
     ck_assert_int_eq(elsewhere(0).pid, getpid());
-    rv_pidfile_remove(path, &fd);
+    rv_pidfile_remove(&file);
 }
 END_TEST
 
 START_TEST(file_of_a_killed_process_is_stale)
 {
-    int fds[2], fd, status;
+    rv_pidfile_t file;
+    int fds[2], status;
     pid_t holder, pid;
     char byte;
 
@@ -202,7 +204,7 @@ START_TEST(file_of_a_killed_process_is_stale)
     pid = fork();
     ck_assert_int_ne(pid, -1);
     if (pid == 0) {
-        if (rv_pidfile_create(path, &fd, &holder) == RV_OK && write(fds[1], "x", 1) == 1)
+        if (rv_pidfile_create(&file, path, &holder) == RV_OK && write(fds[1], "x", 1) == 1)
             pause();
         _exit(1);
     }
@@ -214,44 +216,45 @@ START_TEST(file_of_a_killed_process_is_stale)
 
     ck_assert(exists(path));
     ck_assert_int_eq(elsewhere(0).result, RV_DONE);
-    fd = create_here();
+    file = create_here();
     assert_own_text();
-    rv_pidfile_remove(path, &fd);
+    rv_pidfile_remove(&file);
 }
 END_TEST
 
 START_TEST(child_does_not_hold_what_its_parent_does)
 {
-    int status, fd = create_here();
+    rv_pidfile_t file = create_here();
+    int status;
     pid_t pid = fork();
 
     ck_assert_int_ne(pid, -1);
     if (pid == 0) {
-        close(fd);
+        close(file.fd);
         _exit(0);
     }
     ck_assert_int_eq(waitpid(pid, &status, 0), pid);
     ck_assert_int_eq(elsewhere(0).pid, getpid());
-    rv_pidfile_remove(path, &fd);
+    rv_pidfile_remove(&file);
 }
 END_TEST
 
 START_TEST(what_cannot_be_opened_is_an_error)
 {
+    rv_pidfile_t file;
     pid_t holder;
-    int fd = 7;
 
-    ck_assert_int_eq(rv_pidfile_create(directory, &fd, &holder), RV_ERROR);
+    ck_assert_int_eq(rv_pidfile_create(&file, directory, &holder), RV_ERROR);
     ck_assert_int_eq(errno, EISDIR);
-    ck_assert_int_eq(fd, -1);
+    ck_assert_int_eq(file.fd, -1);
 
     write_file(other_path, "");
     snprintf(path, sizeof(path), "%s/reeve.pid", other_path);
-    ck_assert_int_eq(rv_pidfile_create(path, &fd, &holder), RV_ERROR);
+    ck_assert_int_eq(rv_pidfile_create(&file, path, &holder), RV_ERROR);
     ck_assert_int_eq(errno, ENOTDIR);
-    ck_assert_int_eq(fd, -1);
+    ck_assert_int_eq(file.fd, -1);
     ck_assert_int_eq(rv_pidfile_find(path, &holder), RV_ERROR);
-    rv_pidfile_remove(path, &fd); /* of what was never created: nothing */
+    rv_pidfile_remove(&file); /* of what was never created: nothing */
 }
 END_TEST
 
@@ -260,22 +263,22 @@ START_TEST(missing_folder_is_made)
     ck_assert_int_eq(unlink(other_path), -1);
     snprintf(path, sizeof(path), "%s/reeve.pid", other_path);
     ck_assert_int_eq(elsewhere(0).result, RV_DONE);
-    int fd = create_here();
+    rv_pidfile_t file = create_here();
 
     assert_own_text();
-    rv_pidfile_remove(path, &fd);
+    rv_pidfile_remove(&file);
     ck_assert_int_eq(rmdir(other_path), 0);
 }
 END_TEST
 
 START_TEST(link_is_not_followed)
 {
+    rv_pidfile_t file;
     pid_t holder;
-    int fd;
 
     write_file(other_path, "precious");
     ck_assert_int_eq(symlink(other_path, path), 0);
-    ck_assert_int_eq(rv_pidfile_create(path, &fd, &holder), RV_ERROR);
+    ck_assert_int_eq(rv_pidfile_create(&file, path, &holder), RV_ERROR);
     ck_assert_int_eq(errno, ELOOP);
     ck_assert(exists(path));
 
@@ -288,12 +291,12 @@ END_TEST
 /* "pid = /dev/null" must not cost a system its /dev/null. */
 START_TEST(what_is_no_file_is_refused_and_left_alone)
 {
+    rv_pidfile_t file;
     pid_t holder;
-    int fd;
 
     ck_assert_int_eq(mkfifo(path, 0600), 0);
-    ck_assert_int_eq(rv_pidfile_create(path, &fd, &holder), RV_ERROR);
-    ck_assert_int_eq(fd, -1);
+    ck_assert_int_eq(rv_pidfile_create(&file, path, &holder), RV_ERROR);
+    ck_assert_int_eq(file.fd, -1);
     ck_assert_msg(exists(path), "it was removed");
 }
 END_TEST
@@ -309,11 +312,11 @@ static int
 race(void)
 {
     struct stat st;
+    rv_pidfile_t file;
     pid_t holder;
-    int fd;
 
     for (int won = 0; won < ROUNDS;) {
-        int result = rv_pidfile_create(path, &fd, &holder);
+        int result = rv_pidfile_create(&file, path, &holder);
 
         if (result == RV_AGAIN)
             continue;
@@ -321,11 +324,11 @@ race(void)
             return 1;
         if (atomic_fetch_add(holders, 1) != 0)
             return 2;
-        if (fstat(fd, &st) == -1 || st.st_nlink != 1) /* that of before, which is gone */
+        if (fstat(file.fd, &st) == -1 || st.st_nlink != 1) /* that of before, which is gone */
             return 3;
         won++;
         atomic_fetch_sub(holders, 1);
-        rv_pidfile_remove(path, &fd);
+        rv_pidfile_remove(&file);
     }
     return 0;
 }
@@ -353,6 +356,61 @@ START_TEST(only_one_holds_it_however_many_come_and_go)
 }
 END_TEST
 
+/* --- two masters ------------------------------------------------------------------ */
+
+START_TEST(file_makes_room_for_another_and_comes_back)
+{
+    rv_pidfile_t file = create_here(), heirs;
+    char moved[2 * TEXT_SIZE + 16];
+    pid_t pid, holder;
+    int fds[2], status;
+
+    snprintf(moved, sizeof(moved), "%s.oldbin", path);
+    ck_assert_int_eq(rv_pidfile_make_room(&file), RV_OK);
+    ck_assert_str_eq(file.path, moved);
+    ck_assert(!exists(path) && exists(moved));
+
+    /* whoever looks finds the one that is there, and then the new one */
+    ck_assert_int_eq(pipe(fds), 0);
+    pid = fork();
+    ck_assert_int_ne(pid, -1);
+    if (pid == 0) {
+        int found = rv_pidfile_find(path, &holder) == RV_DONE
+            && rv_pidfile_find_any(path, &holder) == RV_OK && holder == getppid();
+
+        _exit(!found || rv_pidfile_create(&heirs, path, &holder) != RV_OK
+            || write(fds[1], "x", 1) != 1 || pause() != 0);
+    }
+    ck_assert_int_eq(read(fds[0], moved, 1), 1);
+    ck_assert_int_eq(rv_pidfile_find_any(path, &holder), RV_OK);
+    ck_assert_int_eq(holder, pid);
+
+    /* it is killed: what it has left is replaced */
+    ck_assert_int_eq(kill(pid, SIGKILL), 0);
+    ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+    ck_assert_int_eq(rv_pidfile_move_back(&file), RV_OK);
+    ck_assert_str_eq(file.path, path);
+    assert_own_text();
+    ck_assert_int_eq(rv_pidfile_move_back(&file), RV_OK); /* where it is already */
+    ck_assert_int_eq(elsewhere(0).pid, getpid());
+    rv_pidfile_remove(&file);
+    ck_assert(!exists(path));
+}
+END_TEST
+
+/* Somebody has put another file there: it is not ours to remove. */
+START_TEST(file_of_another_is_not_removed)
+{
+    rv_pidfile_t file = create_here();
+
+    ck_assert_int_eq(unlink(path), 0);
+    write_file(path, "precious");
+    rv_pidfile_remove(&file);
+    ck_assert_int_eq(file.fd, -1);
+    assert_text("precious");
+}
+END_TEST
+
 static Suite *
 pidfile_suite(void)
 {
@@ -373,6 +431,8 @@ pidfile_suite(void)
     tcase_add_test(tcase, link_is_not_followed);
     tcase_add_test(tcase, what_is_no_file_is_refused_and_left_alone);
     tcase_add_test(tcase, only_one_holds_it_however_many_come_and_go);
+    tcase_add_test(tcase, file_makes_room_for_another_and_comes_back);
+    tcase_add_test(tcase, file_of_another_is_not_removed);
     suite_add_tcase(suite, tcase);
     return suite;
 }
