@@ -244,6 +244,15 @@ open_next(rv_listener_t *ls, const rv_listener_t *old, char *error)
     return bind_new(ls, *fd, error);
 }
 
+/* Only [::] has a choice: of any other address the kernel says "on". */
+static int
+ipv6only_differs(const rv_listener_t *ls, const rv_listener_t *old)
+{
+    return ls->addr.sockaddr.sa.sa_family == AF_INET6
+        && IN6_IS_ADDR_UNSPECIFIED(&ls->addr.sockaddr.in6.sin6_addr)
+        && old->ipv6only != ls->ipv6only;
+}
+
 int
 rv_listener_open(
     rv_listener_t *ls, unsigned workers, const rv_listener_t *old, char error[RV_LISTENER_ERROR])
@@ -253,7 +262,7 @@ rv_listener_open(
     if (old != NULL)
         wanted = rv_max(wanted, old->count);
 
-    if (old != NULL && old->ipv6only != ls->ipv6only) {
+    if (old != NULL && ipv6only_differs(ls, old)) {
         snprintf(error, RV_LISTENER_ERROR, "\"ipv6only\" of a bound address cannot be changed");
         return RV_ERROR;
     }
