@@ -171,8 +171,8 @@ rv_cycle_find_zone(const rv_cycle_t *cycle, const char *name)
 
 /* --- opening ---------------------------------------------------------------------- */
 
-static rv_cycle_listener_t *
-find_listener(const rv_cycle_t *cycle, const rv_addr_t *addr)
+rv_cycle_listener_t *
+rv_cycle_find_listener(const rv_cycle_t *cycle, const rv_addr_t *addr)
 {
     rv_cycle_listener_t *l = cycle == NULL ? NULL : cycle->listeners;
 
@@ -192,7 +192,7 @@ static int
 open_listeners(rv_cycle_t *cycle, const rv_cycle_t *old, char *reason)
 {
     for (rv_cycle_listener_t *l = cycle->listeners; l != NULL; l = l->next) {
-        const rv_cycle_listener_t *same = find_listener(old, &l->listener.addr);
+        const rv_cycle_listener_t *same = rv_cycle_find_listener(old, &l->listener.addr);
 
         if (rv_listener_open(&l->listener, (unsigned) cycle->core->worker_processes,
                 same == NULL ? NULL : &same->listener, reason)
@@ -311,7 +311,7 @@ rv_cycle_commit(rv_cycle_t *cycle, rv_cycle_t *old)
     }
 
     for (rv_cycle_listener_t *l = cycle->listeners; l != NULL; l = l->next) {
-        rv_cycle_listener_t *same = find_listener(old, &l->listener.addr);
+        rv_cycle_listener_t *same = rv_cycle_find_listener(old, &l->listener.addr);
 
         if (rv_listener_commit(&l->listener, same == NULL ? NULL : &same->listener, error) != RV_OK)
             rv_log(RV_LOG_ERROR, 0, "%s", error);

@@ -130,6 +130,9 @@ int rv_cycle_listen(rv_cycle_t *cycle, rv_conf_t *cf, const rv_listener_t *liste
 /* What tells this daemon's names in the system from another's; NULL: not enough memory. */
 const char *rv_cycle_instance(const rv_cycle_t *cycle);
 
+/* The one at this address, or NULL. */
+rv_cycle_listener_t *rv_cycle_find_listener(const rv_cycle_t *cycle, const rv_addr_t *addr);
+
 /* The zone of this name once it is open, or NULL. */
 rv_zone_t *rv_cycle_find_zone(const rv_cycle_t *cycle, const char *name);
 
