@@ -7,6 +7,7 @@
 #include "rv_command.h"
 #include "rv_cycle.h"
 #include "rv_daemon.h"
+#include "rv_inherit.h"
 #include "rv_log_output.h"
 #include "rv_master.h"
 #include "rv_options.h"
@@ -182,7 +183,7 @@ static int
 start(const rv_cycle_options_t *options, const char *title)
 {
     rv_master_options_t master = { .options = options, .title = title, .notify = -1 };
-    rv_cycle_t *cycle = read_cycle(options);
+    rv_cycle_t *cycle = read_cycle(options), *given = NULL;
     char reason[RV_CYCLE_REASON] = "";
 
     if (cycle == NULL)
@@ -192,10 +193,17 @@ start(const rv_cycle_options_t *options, const char *title)
     if (rv_conf_error_count(cycle->conf) > 0 || check_running(cycle->core->pid) != RV_OK)
         goto failed;
 
-    if (rv_cycle_open(cycle, NULL, reason) != RV_OK) {
+    given = rv_inherit_create();
+    if (given == NULL || rv_inherit_activation(given, cycle) != RV_OK) {
+        rv_log(RV_LOG_EMERG, ENOMEM, "starting failed");
+        goto failed;
+    }
+    if (rv_cycle_open(cycle, given, reason) != RV_OK) {
         rv_log(RV_LOG_EMERG, 0, "%s", reason);
         goto failed;
     }
+    rv_cycle_free(given, 0); /* the cycle has duplicates */
+    given = NULL;
     rv_log_use(&cycle->log); /* there is none yet that a failure could spoil */
     rv_log_set_release(&early_log);
     if (cycle->core->daemon && rv_daemon_detach(&master.notify) != RV_OK) {
@@ -206,6 +214,7 @@ start(const rv_cycle_options_t *options, const char *title)
                                        : run_alone(cycle, &master.notify);
 
 failed:
+    rv_cycle_free(given, 0);
     rv_cycle_free(cycle, 1);
     return 1;
 }

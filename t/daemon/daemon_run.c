@@ -28,6 +28,27 @@ become_nobody(daemon_t *d)
         _exit(126);
 }
 
+/* As a service manager does it. */
+static void
+pass_descriptors(const daemon_t *d)
+{
+    int high[sizeof(d->pass) / sizeof(d->pass[0])];
+    char text[32];
+
+    for (int i = 0; i < d->passed; i++)
+        high[i] = fcntl(d->pass[i], F_DUPFD_CLOEXEC, DESCRIPTORS);
+    for (int i = 0; i < d->passed; i++)
+        dup2(high[i], STDERR_FILENO + 1 + i);
+    if (d->names == NULL)
+        return;
+
+    snprintf(text, sizeof(text), "%ld", (long) getpid());
+    setenv("LISTEN_PID", text, 0); /* a test may say another */
+    snprintf(text, sizeof(text), "%d", d->passed);
+    setenv("LISTEN_FDS", text, 0);
+    setenv("LISTEN_FDNAMES", d->names, 1);
+}
+
 /* The child: never comes back. By descriptor, because nobody may not be
  * allowed to look into the folder that the binary is in. */
 static void
@@ -44,6 +65,8 @@ execute(daemon_t *d, const char **argv, int terminal, int binary)
     signal(SIGPIPE, SIG_DFL);
     for (int fd = STDERR_FILENO + 1; fd < DESCRIPTORS; fd++) /* Check's own are not */
         (void) fcntl(fd, F_SETFD, FD_CLOEXEC);
+    binary = fcntl(binary, F_DUPFD_CLOEXEC, DESCRIPTORS);
+    pass_descriptors(d);
     if (d->preload[0] != '\0')
         setenv("LD_PRELOAD", d->preload, 1);
     become_nobody(d);
