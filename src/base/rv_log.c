@@ -2,7 +2,7 @@
  * rv_log: one line for everything worth telling an operator.
  *
  * The globals are the set in use, the level from which on the terminal gets
- * lines too, and the text of the current second. Low layers do not log: they
+ * lines too and what stands for it, and the text of the current second. Low layers do not log: they
  * return an error, and who knows what was attempted logs it once.
  */
 #include "rv_log.h"
@@ -27,6 +27,7 @@ enum {
 
 static rv_log_set_t current;
 static rv_log_level_t terminal = RV_LOG_NOTICE;
+static int terminal_fd = STDERR_FILENO;
 
 static const char *const level_names[] = { "", "emerg", "alert", "crit", "error", "warn", "notice",
     "info", "debug" };
@@ -69,6 +70,16 @@ void
 rv_log_terminal(rv_log_level_t level)
 {
     terminal = level;
+    if (level == RV_LOG_NONE)
+        rv_log_terminal_to(STDERR_FILENO);
+}
+
+void
+rv_log_terminal_to(int fd)
+{
+    if (terminal_fd != STDERR_FILENO)
+        rv_fd_close(&terminal_fd);
+    terminal_fd = fd;
 }
 
 int
@@ -133,7 +144,7 @@ write_terminal(rv_log_level_t level, const char *message)
     char line[LINE_ROOM + 32];
     int n = snprintf(line, sizeof(line), RV_NAME ": [%s] %s", level_names[level], message);
 
-    (void) rv_fd_write(STDERR_FILENO, line, (size_t) n);
+    (void) rv_fd_write(terminal_fd, line, (size_t) n);
 }
 
 /* Writes to each output that wants it; 1 when one of them was stderr. */
@@ -177,7 +188,7 @@ rv_log(rv_log_level_t level, int err, const char *fmt, ...)
     line[length] = '\0';
 
     int on_stderr = write_outputs(level, line, length, start);
-    if (level <= terminal && !on_stderr)
+    if (level <= terminal && !(on_stderr && terminal_fd == STDERR_FILENO))
         write_terminal(level, line + start);
 
     errno = saved;

@@ -51,6 +51,10 @@ int rv_log_uses_stderr(void);
  */
 void rv_log_terminal(rv_log_level_t level);
 
+/* Such lines go to fd, which is taken over, in place of standard error, until
+ * rv_log_terminal(RV_LOG_NONE). */
+void rv_log_terminal_to(int fd);
+
 /* 1 when a line of this level would go anywhere. */
 int rv_log_enabled(rv_log_level_t level);
 

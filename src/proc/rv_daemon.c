@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <limits.h>
 #include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -43,6 +44,54 @@ rv_daemon_fill_standard(void)
 
     rv_fd_close(&fd);
     return RV_OK;
+}
+
+/* folder/name, in fresh memory; a folder that is none is the working directory. */
+static char *
+join(const char *folder, size_t length, const char *name)
+{
+    char here[PATH_MAX], *path;
+
+    if (length == 0 || folder[0] != '/') {
+        if (getcwd(here, sizeof(here)) == NULL)
+            return NULL;
+    } else {
+        here[0] = '\0';
+    }
+    size_t room = strlen(here) + length + strlen(name) + 3;
+    path = malloc(room);
+    if (path != NULL)
+        snprintf(path, room, "%s%s%.*s/%s", here, here[0] != '\0' && length > 0 ? "/" : "",
+            (int) length, folder, name);
+    return path;
+}
+
+/* As a shell finds it. */
+static char *
+search(const char *name)
+{
+    const char *folder = getenv("PATH");
+
+    for (; folder != NULL; folder = *folder == '\0' ? NULL : folder + 1) {
+        size_t length = strcspn(folder, ":");
+        char *path = join(folder, length, name);
+
+        if (path != NULL && access(path, X_OK) == 0)
+            return path;
+        free(path);
+        folder += length;
+    }
+    errno = ENOENT;
+    return NULL;
+}
+
+char *
+rv_daemon_program(const char *name)
+{
+    if (name[0] == '/')
+        return strdup(name);
+
+    return strchr(name, '/') == NULL ? search(name) : join("", 0, name);
 }
 
 int

@@ -30,6 +30,12 @@ void rv_daemon_ready(int *notify, int keep_stderr);
  * else gets its number. First of all. */
 int rv_daemon_fill_standard(void);
 
+/*
+ * The absolute path of the program that runs, by the name that it was called by: links are not
+ * followed, since an upgrade may put another program behind them. The caller's to free; NULL: errno.
+ */
+char *rv_daemon_program(const char *name);
+
 /* Puts /dev/null in the place of a standard descriptor. */
 int rv_daemon_to_null(int fd);
 

@@ -19,7 +19,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
 #include <time.h>
@@ -94,6 +96,17 @@ wait_for_end(const command_t *c)
     return RV_COMMAND_DONE;
 }
 
+/* 1: it is a master still: a process that only keeps its heir has no pid file. */
+static int
+is_master(const command_t *c)
+{
+    char old[PATH_MAX];
+    pid_t pid;
+
+    snprintf(old, sizeof(old), "%s" RV_PIDFILE_OLD, c->path);
+    return rv_alive(c->pid) && rv_pidfile_find(old, &pid) == RV_OK && pid == c->pid;
+}
+
 /* The new master is ready: now the old one goes. */
 static int
 finish_upgrade(const command_t *c)
@@ -102,10 +115,10 @@ finish_upgrade(const command_t *c)
 
     if (send_order(c, SIGQUIT) != RV_OK)
         return RV_COMMAND_FAILED;
-
-    int status = wait_for_end(c);
-    if (status != RV_COMMAND_DONE || c->cycle->core->pid == NULL)
-        return status;
+    while (is_master(c)) {
+        if (!pause_a_moment(c))
+            return under_way(c);
+    }
     if (rv_pidfile_find(c->path, &heir) == RV_OK && heir != c->pid)
         return RV_COMMAND_DONE;
 

@@ -98,6 +98,15 @@ rv_counts_enter_again(rv_stats_t *st)
         rv_stats_set_owner(st, (unsigned) row, &self);
 }
 
+void
+rv_counts_leave(void)
+{
+    if (row >= 0 && entered != NULL)
+        (void) rv_stats_fold(entered, (unsigned) row);
+    row = -1;
+    entered = NULL;
+}
+
 static void
 count(rv_stats_t *st, const char *module, const char *name, unsigned n)
 {

@@ -19,6 +19,9 @@ int rv_counts_enter(rv_stats_t *st, unsigned worker, unsigned generation);
 /* Says once more whose that row is: it was cut off. */
 void rv_counts_enter_again(rv_stats_t *st);
 
+/* Gives the row up: this process ends, and others may go on with the memory. */
+void rv_counts_leave(void);
+
 /* A worker died unasked, with this status of waitpid. */
 void rv_counts_death(rv_stats_t *st, int status);
 

@@ -37,10 +37,8 @@ rv_generations_find(const rv_generations_t *g, unsigned generation)
     return NULL;
 }
 
-/* Takes the counters of a generation that is gone over into those of its
- * successor, unless they are in use by another one. */
-static void
-retire_stats(const rv_generations_t *g, const rv_stats_t *old)
+void
+rv_generations_retire_stats(const rv_generations_t *g, const rv_stats_t *old)
 {
     for (rv_cycle_t *c = NULL; (c = rv_generations_each(g, c)) != NULL;) {
         if (c->stats == old)
@@ -70,7 +68,7 @@ rv_generations_retire(rv_generations_t *g)
             return;
 
         *last = NULL;
-        retire_stats(g, cycle->stats);
+        rv_generations_retire_stats(g, cycle->stats);
         rv_log(RV_LOG_NOTICE, 0, "generation %u is gone", cycle->generation);
         rv_cycle_free(cycle, 1);
     }

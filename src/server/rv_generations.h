@@ -23,6 +23,10 @@ rv_cycle_t *rv_generations_find(const rv_generations_t *g, unsigned generation);
 /* Gives up the draining ones none of whose workers lives, the oldest first. */
 void rv_generations_retire(rv_generations_t *g);
 
+/* Takes counters to which nobody writes any more over into those that succeed them, unless
+ * a generation has them still. */
+void rv_generations_retire_stats(const rv_generations_t *g, const rv_stats_t *old);
+
 /* After a death: repairs what the dead left half-done in any zone. */
 void rv_generations_look_after_zones(const rv_generations_t *g);
 

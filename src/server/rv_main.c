@@ -7,6 +7,7 @@
 #include "rv_command.h"
 #include "rv_cycle.h"
 #include "rv_daemon.h"
+#include "rv_fd.h"
 #include "rv_inherit.h"
 #include "rv_log_output.h"
 #include "rv_master.h"
@@ -63,9 +64,9 @@ print_help(const rv_options_t *o)
 }
 
 static rv_cycle_t *
-read_cycle(const rv_cycle_options_t *options)
+read_cycle(const rv_cycle_options_t *options, unsigned generation)
 {
-    rv_cycle_t *cycle = rv_cycle_read(options, 1);
+    rv_cycle_t *cycle = rv_cycle_read(options, generation);
 
     if (cycle == NULL)
         rv_log(RV_LOG_EMERG, ENOMEM, "reading the configuration failed");
@@ -75,7 +76,7 @@ read_cycle(const rv_cycle_options_t *options)
 static int
 test(const rv_options_t *o, const rv_cycle_options_t *options)
 {
-    rv_cycle_t *cycle = read_cycle(options);
+    rv_cycle_t *cycle = read_cycle(options, 1);
 
     if (cycle == NULL)
         return 1;
@@ -179,42 +180,79 @@ check_running(const char *path)
     return RV_ERROR;
 }
 
+/* What an older master or a service manager has passed goes to *given. */
 static int
-start(const rv_cycle_options_t *options, const char *title)
+inherit(const rv_heritage_t *h, rv_cycle_t **given, const rv_cycle_t *cycle)
 {
-    rv_master_options_t master = { .options = options, .title = title, .notify = -1 };
-    rv_cycle_t *cycle = read_cycle(options), *given = NULL;
+    char reason[RV_CYCLE_REASON] = "not enough memory";
+
+    *given = rv_inherit_create();
+    int result = *given == NULL ? RV_ERROR
+        : h->master != 0        ? rv_heritage_give(h, *given, cycle, reason)
+                                : rv_inherit_activation(*given, cycle);
+    if (result != RV_OK)
+        rv_log(RV_LOG_EMERG, 0, "%s", reason);
+    return result;
+}
+
+/* Reads and opens the first generation; NULL: what is wrong was told. */
+static rv_cycle_t *
+open_first(const rv_cycle_options_t *options, const rv_heritage_t *h, rv_cycle_t **given)
+{
+    rv_cycle_t *cycle = read_cycle(options, h->generation + 1);
     char reason[RV_CYCLE_REASON] = "";
 
     if (cycle == NULL)
-        return 1;
+        return NULL;
 
     rv_cycle_log_messages(cycle, RV_LOG_EMERG);
-    if (rv_conf_error_count(cycle->conf) > 0 || check_running(cycle->core->pid) != RV_OK)
+    if (rv_conf_error_count(cycle->conf) > 0)
         goto failed;
+    if (h->master == 0 && check_running(cycle->core->pid) != RV_OK)
+        goto failed;
+    if (inherit(h, given, cycle) != RV_OK)
+        goto failed;
+    if (rv_cycle_open(cycle, *given, reason) == RV_OK)
+        return cycle;
 
-    given = rv_inherit_create();
-    if (given == NULL || rv_inherit_activation(given, cycle) != RV_OK) {
-        rv_log(RV_LOG_EMERG, ENOMEM, "starting failed");
-        goto failed;
+    rv_log(RV_LOG_EMERG, 0, "%s", reason);
+failed:
+    rv_cycle_free(*given, 0);
+    rv_cycle_free(cycle, 1);
+    return NULL;
+}
+
+static int
+start(const rv_cycle_options_t *options, rv_master_options_t *master)
+{
+    rv_heritage_t *h = &master->heritage;
+    int terminal;
+
+    if (rv_heritage_take(h) != RV_OK) {
+        rv_log(RV_LOG_EMERG, errno, "what another master process hands over is malformed");
+        return 1;
     }
-    if (rv_cycle_open(cycle, given, reason) != RV_OK) {
-        rv_log(RV_LOG_EMERG, 0, "%s", reason);
-        goto failed;
-    }
-    rv_cycle_free(given, 0); /* the cycle has duplicates */
-    given = NULL;
+    if (h->master != 0 && (terminal = rv_fd_dup(h->ready)) != -1)
+        rv_log_terminal_to(terminal);
+
+    rv_cycle_t *cycle = open_first(options, h, &master->given);
+    if (cycle == NULL)
+        return 1;
+
     rv_log_use(&cycle->log); /* there is none yet that a failure could spoil */
     rv_log_set_release(&early_log);
-    if (cycle->core->daemon && rv_daemon_detach(&master.notify) != RV_OK) {
+    master->notify = h->ready;
+    if (h->master == 0 && cycle->core->daemon && rv_daemon_detach(&master->notify) != RV_OK) {
         rv_log(RV_LOG_EMERG, errno, "going to the background failed");
-        goto failed;
+    } else if (cycle->core->master_process) {
+        return rv_master_run(master, cycle);
+    } else if (h->master == 0) {
+        rv_cycle_free(master->given, 0);
+        return run_alone(cycle, &master->notify);
+    } else {
+        rv_log(RV_LOG_EMERG, 0, "\"master_process\" cannot be changed by an upgrade");
     }
-    return cycle->core->master_process ? rv_master_run(&master, cycle)
-                                       : run_alone(cycle, &master.notify);
-
-failed:
-    rv_cycle_free(given, 0);
+    rv_cycle_free(master->given, 0);
     rv_cycle_free(cycle, 1);
     return 1;
 }
@@ -253,5 +291,8 @@ main(int argc, char **argv)
     if (o.signal != NULL)
         return rv_command_run(&options, o.signal, o.wait);
 
-    return start(&options, make_title(argc, argv));
+    rv_master_options_t master = { .options = &options,
+        .title = make_title(argc, argv),
+        .command = { .program = rv_daemon_program(argv[0]), .argv = argv } };
+    return start(&options, &master);
 }

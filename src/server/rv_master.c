@@ -22,9 +22,11 @@
 #include "rv_signal.h"
 #include "rv_stats_fold.h"
 #include "rv_stats_outcome.h"
+#include "rv_succession.h"
 #include "rv_workers.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -42,6 +44,8 @@ typedef struct {
 
     rv_generations_t all;
     rv_reload_t reload;
+    rv_succession_t succession;
+    int drained;    /* told to have no workers */
     int64_t ticked; /* ms: the last look */
 
     unsigned came;     /* signals not yet acted on */
@@ -61,10 +65,13 @@ forget(void *data, const rv_cycle_t *keep)
     for (rv_process_t *p = rv_process_each(NULL); p != NULL; p = rv_process_each(p))
         rv_loop_unwatch_channel(p->channel[0]);
     rv_loop_unwatch(m->signals);
+    rv_succession_forget(&m->succession);
     rv_loop_destroy(m->workers.loop);
     rv_signal_reset();
 
     rv_fd_close(&m->notify);
+    if (m->reload.given != NULL)
+        rv_cycle_free(m->reload.given, 0);
     rv_fd_close(&m->reload.pidfile.fd);
     rv_fd_close(&m->reload.pending_pidfile.fd);
     rv_generations_free(&m->all, keep, 0);
@@ -89,9 +96,9 @@ reap(master_t *m)
 
     while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
         rv_process_t *p = rv_process_find(pid);
-
         rv_cycle_t *cycle = p == NULL ? NULL : rv_generations_find(&m->all, p->generation);
-        if (cycle == NULL)
+
+        if (rv_upgrade_reaped(&m->succession.after, pid, status) || cycle == NULL)
             continue;
 
         int expected = p->state == RV_PROCESS_DRAINING && WIFEXITED(status);
@@ -118,6 +125,7 @@ tick(master_t *m)
     rv_cycle_check_files(m->all.current);
     for (rv_cycle_t *c = NULL; (c = rv_generations_each(&m->all, c)) != NULL;)
         (void) rv_stats_carry(c->stats);
+    rv_succession_tick(&m->succession);
     (void) rv_stats_save(m->all.current->stats);
     rv_stats_heartbeat(m->all.current->stats, (uint64_t) m->ticked);
 }
@@ -134,6 +142,18 @@ reopen(master_t *m)
 }
 
 static void
+begin_reload(master_t *m)
+{
+    rv_reload_begin(&m->reload);
+}
+
+static void
+upgrade(master_t *m)
+{
+    rv_succession_begin(&m->succession);
+}
+
+static void
 stop(master_t *m, unsigned how)
 {
     int64_t now = rv_loop_now();
@@ -142,6 +162,7 @@ stop(master_t *m, unsigned how)
     m->stopping = how;
     rv_log(RV_LOG_NOTICE, 0, quit ? "told to quit" : "told to stop");
     rv_reload_fail(&m->reload, "told to stop");
+    rv_upgrade_abort(&m->succession.after);
 
     for (rv_cycle_t *c = NULL; (c = rv_generations_each(&m->all, c)) != NULL;) {
         int64_t limit = (int64_t) c->core->worker_shutdown_timeout + RV_RELOAD_GRACE_MSEC;
@@ -150,7 +171,7 @@ stop(master_t *m, unsigned how)
             continue;
         rv_workers_stop(c, quit ? RV_MESH_QUIT : RV_MESH_TERMINATE,
             now + (quit ? limit : RV_RELOAD_TERMINATE_MSEC));
-        rv_cycle_close_listeners(c, 1);
+        rv_cycle_close_listeners(c, rv_succession_owns_names(&m->succession));
     }
 }
 
@@ -160,7 +181,8 @@ on_started(master_t *m)
 {
     rv_log(RV_LOG_NOTICE, 0, "%s/%s started, %u workers are ready", RV_NAME, RV_VERSION,
         rv_workers_ready(m->all.current));
-    rv_daemon_ready(&m->notify, rv_log_uses_stderr());
+    rv_succession_started(&m->succession);
+    rv_daemon_ready(&m->notify, m->succession.before.master != 0 || rv_log_uses_stderr());
     rv_log_terminal(RV_LOG_NONE);
 }
 
@@ -170,6 +192,8 @@ settle(master_t *m)
     int first = m->all.current == NULL;
     int result = rv_reload_settle(&m->reload, m->stopping != 0 && !first);
 
+    if (result == RV_OK)
+        m->drained = 0;
     if (first && result == RV_OK)
         on_started(m);
     if (first && result == RV_ERROR && m->stopping == 0) {
@@ -178,10 +202,83 @@ settle(master_t *m)
     }
 }
 
+/* The workers go, the master stays: another one serves, perhaps for good. */
+static void
+drain(master_t *m)
+{
+    const rv_core_conf_t *core = m->all.current->core;
+
+    if (!core->daemon && isatty(STDIN_FILENO)) /* a window that changes its size */
+        return;
+
+    m->drained = 1;
+    rv_log(RV_LOG_NOTICE, 0, "told to drain: the workers finish");
+    rv_workers_stop(m->all.current, RV_MESH_QUIT,
+        rv_loop_now() + (int64_t) core->worker_shutdown_timeout + RV_RELOAD_GRACE_MSEC);
+    rv_workers_let_go(m->all.current);
+}
+
+/* A new master that is ready is told what came while it was started; where it is gone
+ * this one serves again. */
+static void
+settle_succession(master_t *m)
+{
+    int result = rv_succession_settle(&m->succession);
+    pid_t heir = rv_succession_heir(&m->succession);
+
+    if (result == RV_OK && m->wanted & RV_SIGNAL_RELOAD)
+        kill(heir, SIGHUP);
+    if (result == RV_OK && m->wanted & RV_SIGNAL_REOPEN)
+        kill(heir, SIGUSR1); /* and this one does it too */
+    if (result == RV_OK)
+        m->wanted &= ~RV_SIGNAL_RELOAD;
+    if (result == RV_ERROR)
+        m->drained = 0;
+}
+
 /* --- the loop ------------------------------------------------------------------------------ */
 
+/* What has to wait for its turn: one thing at a time changes what there is. */
+static const struct {
+    unsigned signal;
+    int waits; /* for a generation that is pending */
+    void (*act)(master_t *m);
+} in_turn[] = {
+    { RV_SIGNAL_REOPEN, 0, reopen },
+    { RV_SIGNAL_RELOAD, 1, begin_reload },
+    { RV_SIGNAL_DRAIN, 1, drain },
+    { RV_SIGNAL_UPGRADE, 1, upgrade },
+};
+
+static void
+take_turns(master_t *m)
+{
+    for (size_t i = 0; i < rv_countof(in_turn); i++)
+        m->wanted |= m->came & in_turn[i].signal;
+
+    for (size_t i = 0; i < rv_countof(in_turn) && m->stopping == 0; i++) {
+        if (m->all.current == NULL || rv_succession_is_starting(&m->succession))
+            return;
+        if (m->wanted & in_turn[i].signal && !(in_turn[i].waits && m->all.pending != NULL)) {
+            m->wanted &= ~in_turn[i].signal;
+            in_turn[i].act(m);
+        }
+    }
+}
+
+static void
+fill(master_t *m)
+{
+    if (m->all.current != NULL && !m->drained)
+        rv_workers_fill(&m->workers, m->all.current, rv_loop_now());
+    if (m->all.pending != NULL && !m->reload.aborting)
+        rv_workers_fill(&m->workers, m->all.pending, rv_loop_now());
+    if (m->all.current != NULL && m->workers.unstarted)
+        rv_workers_start(&m->workers, m->all.current);
+}
+
 /* The fixed order: the end (a Ctrl-C has ended the workers too, which is then
- * no surprise), the dead, the new, the logs. */
+ * no surprise), the dead, the new, what else was asked for. */
 static void
 act(master_t *m)
 {
@@ -198,25 +295,10 @@ act(master_t *m)
     if (m->all.current != NULL)
         rv_generations_mend_zones(&m->all); /* before rows are given to anybody */
     settle(m);
-    m->wanted |= came & RV_SIGNAL_RELOAD;
-    if (m->wanted & RV_SIGNAL_RELOAD && m->stopping == 0 && m->all.pending == NULL) {
-        m->wanted &= ~RV_SIGNAL_RELOAD; /* else after that one */
-        rv_reload_begin(&m->reload);
-    }
-    m->wanted |= came & RV_SIGNAL_REOPEN;
-    if (m->wanted & RV_SIGNAL_REOPEN && m->all.current != NULL) {
-        m->wanted &= ~RV_SIGNAL_REOPEN;
-        reopen(m);
-    }
-
-    if (m->stopping == 0) {
-        if (m->all.current != NULL)
-            rv_workers_fill(&m->workers, m->all.current, rv_loop_now());
-        if (m->all.pending != NULL && !m->reload.aborting)
-            rv_workers_fill(&m->workers, m->all.pending, rv_loop_now());
-        if (m->all.current != NULL && m->workers.unstarted)
-            rv_workers_start(&m->workers, m->all.current);
-    }
+    settle_succession(m);
+    take_turns(m);
+    if (m->stopping == 0)
+        fill(m);
     rv_generations_retire(&m->all);
     if (rv_loop_now() - m->ticked >= TICK_MSEC)
         tick(m);
@@ -239,7 +321,8 @@ next_wait(const master_t *m)
     int running = m->stopping == 0 && m->all.current != NULL;
 
     at = earlier(at, rv_reload_due(&m->reload));
-    if (running)
+    at = earlier(at, rv_upgrade_due(&m->succession.after));
+    if (running && !m->drained)
         at = earlier(at, rv_workers_due(m->all.current));
     if (running && m->workers.unstarted)
         at = earlier(at, rv_workers_unknown_until(m->all.current));
@@ -262,63 +345,85 @@ init(master_t *m)
         return RV_ERROR;
 
     m->signals = rv_loop_watch(m->workers.loop, rv_signal_fd(), RV_LOOP_READ, on_signal, m);
-    return m->signals == NULL ? RV_ERROR : RV_OK;
+    m->succession.loop = m->workers.loop;
+    return m->signals == NULL ? RV_ERROR : rv_succession_init(&m->succession);
 }
 
 static int
 is_over(const master_t *m)
 {
-    return m->stopping != 0 && !m->reload.aborting && rv_process_each(NULL) == NULL;
+    return m->stopping != 0 && !m->reload.aborting && rv_process_each(NULL) == NULL
+        && !rv_succession_is_starting(&m->succession);
 }
 
-static void
+static int
 finish(master_t *m)
 {
+    int remove = rv_succession_owns_names(&m->succession) || m->all.current == NULL;
+
     rv_pidfile_remove(&m->reload.pidfile);
     rv_log(RV_LOG_NOTICE, 0, "exit");
-    rv_generations_free(&m->all, NULL, 1);
+    rv_counts_leave();
+    rv_generations_free(&m->all, NULL, remove);
+    if (m->reload.given != NULL)
+        rv_cycle_free(m->reload.given, 0);
     rv_fd_close(&m->notify);
     rv_fd_close(&m->workers.liveness[0]);
     rv_fd_close(&m->workers.liveness[1]);
     rv_loop_unwatch(m->signals);
+    rv_signal_reset();
+
+    int status = rv_succession_finish(&m->succession, m->status);
     if (m->workers.loop != NULL)
         rv_loop_destroy(m->workers.loop);
-    rv_signal_reset();
+    return status;
+}
+
+static void
+run(master_t *m, rv_cycle_t *first)
+{
+    rv_reload_first(&m->reload, first);
+    while (!is_over(m)) {
+        if (rv_loop_once(m->workers.loop, next_wait(m)) != RV_OK)
+            rv_log(RV_LOG_ALERT, errno, "waiting for events failed");
+        m->came = rv_signal_take();
+        act(m);
+    }
 }
 
 int
 rv_master_run(const rv_master_options_t *options, rv_cycle_t *first)
 {
     static master_t m; /* a child that is about to exit still refers to it */
+    int follows = options->heritage.master != 0; /* the other one's pid file may be there still */
 
     m = (master_t){ .options = options,
         .notify = options->notify,
         .reload = { .options = options->options,
             .workers = &m.workers,
             .all = &m.all,
+            .given = options->given,
             .started = time(NULL),
+            .late_pidfile = follows ? first->core->pid : NULL,
             .pidfile = { .fd = -1 },
             .pending_pidfile = { .fd = -1 } },
+        .succession = { .command = &options->command,
+            .before = options->heritage,
+            .reload = &m.reload,
+            .keeping = !first->core->daemon && getenv("NOTIFY_SOCKET") == NULL },
         .workers = { .liveness = { -1, -1 } } };
 
     m.all.pending = first;
     rv_daemon_title(options->title);
-    if (rv_build_pidfile(&m.reload.pidfile, first->core->pid, m.reload.reason) != RV_OK) {
+    if (!follows
+        && rv_build_pidfile(&m.reload.pidfile, first->core->pid, m.reload.reason) != RV_OK) {
         rv_log(RV_LOG_EMERG, 0, "%s", m.reload.reason);
         m.status = 1;
     } else if (init(&m) != RV_OK) {
         rv_log(RV_LOG_EMERG, errno, "starting the master process failed");
         m.status = 1;
     } else {
-        rv_reload_first(&m.reload, first);
-        while (!is_over(&m)) {
-            if (rv_loop_once(m.workers.loop, next_wait(&m)) != RV_OK)
-                rv_log(RV_LOG_ALERT, errno, "waiting for events failed");
-            m.came = rv_signal_take();
-            act(&m);
-        }
+        run(&m, first);
     }
-
-    finish(&m);
-    return m.status;
+    return finish(&m);
 }

@@ -8,11 +8,16 @@
 #define RV_MASTER_H
 
 #include "rv_cycle.h"
+#include "rv_heritage.h"
+#include "rv_upgrade.h"
 
 typedef struct {
     const rv_cycle_options_t *options; /* for reloads */
     const char *title;                 /* the command line, for the process list */
-    int notify;                        /* as rv_daemon_detach gave it; -1: not a daemon */
+    rv_upgrade_command_t command;      /* to start the program once more */
+    rv_heritage_t heritage;            /* of the master that this one is to follow */
+    rv_cycle_t *given;                 /* what was open before; taken over */
+    int notify;                        /* takes a byte when it has started; -1: nobody waits */
 } rv_master_options_t;
 
 /*

@@ -106,7 +106,7 @@ commit(rv_reload_t *r)
         rv_log(RV_LOG_ALERT, errno, "entering the master into the statistics failed");
     if (old != NULL)
         rv_stats_supersede(cycle->stats, old->stats);
-    rv_cycle_commit(cycle, old);
+    rv_cycle_commit(cycle, old == NULL ? r->given : old);
     r->all->pending = NULL;
     r->all->current = cycle;
     rv_workers_start(r->workers, cycle);
@@ -118,6 +118,19 @@ commit(rv_reload_t *r)
         rv_workers_ready(cycle));
     rv_counts_reload(cycle->stats, 0);
     rv_stats_finish(cycle->stats, RV_STATS_RELOAD, 0, "");
+}
+
+/* The last steps before the commit, and the last that can fail. */
+static int
+prepare_commit(rv_reload_t *r, rv_cycle_t *cycle, char *reason)
+{
+    if (rv_cycle_listen_all(cycle, reason) != RV_OK)
+        return RV_ERROR;
+    if (r->late_pidfile != NULL && rv_build_pidfile(&r->pidfile, r->late_pidfile, reason) != RV_OK)
+        return RV_ERROR;
+
+    r->late_pidfile = NULL;
+    return RV_OK;
 }
 
 static unsigned
@@ -138,7 +151,7 @@ rv_reload_settle(rv_reload_t *r, int quiet)
     if (!r->aborting && missing(cycle) == 0) {
         if (rv_workers_unknown_until(cycle) > rv_loop_now())
             return RV_AGAIN;
-        if (rv_cycle_listen_all(cycle, reason) == RV_OK) {
+        if (prepare_commit(r, cycle, reason) == RV_OK) {
             commit(r);
             return RV_OK;
         }

@@ -16,11 +16,13 @@ typedef struct {
     const rv_cycle_options_t *options;
     rv_workers_t *workers;
     rv_generations_t *all;
+    rv_cycle_t *given;   /* what was open before the first generation; NULL: nothing */
     unsigned generation; /* of the youngest so far */
     int64_t started;     /* of the master, seconds since 1970 */
 
     rv_pidfile_t pidfile;         /* of the generation in force */
     rv_pidfile_t pending_pidfile; /* the pending one's, where it is another one */
+    const char *late_pidfile;     /* made when the first generation is ready; NULL: it is there */
     int64_t until;                /* ms: the pending one has until then to get ready */
     int aborting;                 /* the pending one has failed, its workers are going */
     char reason[RV_CYCLE_REASON];

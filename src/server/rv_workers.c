@@ -266,6 +266,13 @@ rv_workers_stop(const rv_cycle_t *cycle, rv_mesh_type_t order, int64_t kill_at)
     }
 }
 
+void
+rv_workers_let_go(rv_cycle_t *cycle)
+{
+    for (unsigned i = 0; i < cycle->core->worker_processes; i++)
+        cycle->worker[i] = (rv_cycle_worker_t){ .slot = -1, .due = rv_loop_now() };
+}
+
 /* --- death --------------------------------------------------------------------------------- */
 
 int64_t
@@ -302,12 +309,14 @@ rv_workers_bury(rv_process_t *p, rv_cycle_t *cycle, int64_t now)
 
     rv_mesh_close(p);
     rv_loop_unwatch_channel(p->channel[0]);
-    w->slot = -1;
-    w->due = now;
-    if (lived >= OLD_MSEC)
-        w->early_deaths = 0;
-    if (lived < YOUNG_MSEC)
-        w->due = now + next_delay(w);
+    if (w->slot == (int) p->slot) { /* else another one has the number */
+        w->slot = -1;
+        w->due = now;
+        if (lived >= OLD_MSEC)
+            w->early_deaths = 0;
+        if (lived < YOUNG_MSEC)
+            w->due = now + next_delay(w);
+    }
 
     rv_process_release(p);
     cycle->living--;

@@ -49,6 +49,9 @@ void rv_workers_start(rv_workers_t *ws, const rv_cycle_t *cycle);
 /* Sends QUIT or TERMINATE to the cycle's workers; what has not gone by kill_at (ms) is killed. */
 void rv_workers_stop(const rv_cycle_t *cycle, rv_mesh_type_t order, int64_t kill_at);
 
+/* The numbers of the cycle's workers are free: whoever has one goes on to its end without. */
+void rv_workers_let_go(rv_cycle_t *cycle);
+
 /* Says once more whose the rows of the cycle's workers are: they were cut off. */
 void rv_workers_enter_rows(const rv_cycle_t *cycle);
 

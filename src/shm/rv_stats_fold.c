@@ -172,16 +172,22 @@ rv_stats_sweep(rv_stats_t *st)
         return RV_ERROR;
 
     unsigned used = rv_min(atomic_load(&st->header->rows_used), st->at.rows);
+    int result = RV_OK;
+
     for (unsigned i = 0; i < used; i++) {
         const rv_stats_row_t *row = rv_stats_layout_row(st, i).row;
+        pid_t master = (pid_t) atomic_load(&row->master);
 
-        if (atomic_load(&row->master) != 0 && !rv_alive((pid_t) atomic_load(&row->master))
-            && !rv_alive((pid_t) atomic_load(&row->pid)))
+        if (master == 0 || master == getpid())
+            continue;
+        if (rv_alive(master) || rv_alive((pid_t) atomic_load(&row->pid)))
+            result = RV_AGAIN;
+        else
             fold_row(st, i);
     }
     rv_stats_layout_refresh(st);
     unlock(st);
-    return RV_OK;
+    return result;
 }
 
 /* A predecessor is gone, with the gauges that were carried over from it. */

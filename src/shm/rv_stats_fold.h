@@ -27,7 +27,8 @@ void rv_stats_set_owner(rv_stats_t *st, unsigned row, const rv_stats_owner_t *ow
 int rv_stats_fold(rv_stats_t *st, unsigned row);
 
 /* Folds what processes of masters that are gone have left; of the living nothing
- * is touched. For one that shares the memory with another master. */
+ * is touched. For one that shares the memory with another master. RV_OK: nothing is left that
+ * is not this master's. RV_AGAIN: there is. RV_ERROR: the lock could not be had. */
 int rv_stats_sweep(rv_stats_t *st);
 
 /*

@@ -1,0 +1,141 @@
+/*
+ * rv_keeper: the process that somebody has started and waits for.
+ *
+ * Of the masters that have said they are ready the youngest that lives is the
+ * one that counts: an upgrade may fail after that, and the one before go on.
+ */
+#include "rv_keeper.h"
+
+#include "rv_alive.h"
+#include "rv_fd.h"
+#include "rv_signal.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { MOST = 64 }; /* masters that are remembered */
+
+typedef struct {
+    pid_t master[MOST]; /* the youngest last */
+    unsigned count;
+    int status; /* of the one that was reaped last */
+} keeper_t;
+
+#if RV_HAVE_SUBREAPER
+
+void
+rv_keeper_prepare(void)
+{
+    (void) prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
+}
+
+#else
+
+void
+rv_keeper_prepare(void)
+{
+}
+
+#endif
+
+static void
+add(keeper_t *k, pid_t pid)
+{
+    if (k->count == MOST)
+        memmove(k->master, k->master + 1, --k->count * sizeof(k->master[0]));
+    k->master[k->count++] = pid;
+}
+
+/* Short lines, each written at once: none comes in pieces. */
+static void
+read_pids(keeper_t *k, int *pipe)
+{
+    char text[512];
+    ssize_t n;
+
+    while ((n = read(*pipe, text, sizeof(text) - 1)) > 0) {
+        text[n] = '\0';
+        for (char *at = text, *end; *at != '\0'; at = end + 1) {
+            long pid = strtol(at, &end, 10);
+
+            if (end == at || *end != '\n')
+                break;
+            add(k, (pid_t) pid);
+        }
+    }
+    if (n == 0)
+        rv_fd_close(pipe); /* there is nobody to write to it any more */
+}
+
+static void
+reap(keeper_t *k)
+{
+    int status;
+    pid_t pid;
+
+    while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+        for (unsigned i = 0; i < k->count; i++) {
+            if (k->master[i] == pid)
+                k->status = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+        }
+    }
+}
+
+/* The one in charge; 0: there is none any more. */
+static pid_t
+in_charge(keeper_t *k)
+{
+    while (k->count > 0 && !rv_alive(k->master[k->count - 1]))
+        k->count--;
+    return k->count == 0 ? 0 : k->master[k->count - 1];
+}
+
+static void
+pass_on(unsigned came, pid_t master)
+{
+    const rv_signal_t *sig;
+
+    for (size_t i = 0; (sig = rv_signal_at(i)) != NULL; i++) {
+        unsigned sets = sig->sets & ~RV_SIGNAL_CHILD;
+
+        if (came & sets) {
+            kill(master, sig->number);
+            came &= ~sets;
+        }
+    }
+}
+
+int
+rv_keeper_run(int pipe, pid_t master)
+{
+    keeper_t k = { .status = 1 };
+
+    add(&k, master);
+    if (rv_signal_init() != RV_OK)
+        return 1;
+
+    for (;;) {
+        struct pollfd fds[] = { { .fd = rv_signal_fd(), .events = POLLIN },
+            { .fd = pipe, .events = POLLIN } };
+
+        read_pids(&k, &pipe);
+        reap(&k);
+        pid_t pid = in_charge(&k);
+        if (pid == 0)
+            break;
+
+        if (poll(fds, rv_countof(fds), -1) == -1 && errno != EINTR)
+            break;
+        pass_on(rv_signal_take(), pid);
+    }
+    reap(&k);
+    rv_fd_close(&pipe);
+    rv_signal_reset();
+    return k.status;
+}

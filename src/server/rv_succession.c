@@ -1,0 +1,237 @@
+/*
+ * rv_succession: from one master to the next.
+ *
+ * Both may write to the same counters, each in rows of its own. So what is left when one
+ * of them is gone, killed perhaps, is added up by the other, as soon as none of its
+ * processes lives.
+ */
+#include "rv_succession.h"
+
+#include "rv_daemon.h"
+#include "rv_fd.h"
+#include "rv_keeper.h"
+#include "rv_log_output.h"
+#include "rv_stats_fold.h"
+#include "rv_stats_outcome.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <unistd.h>
+
+static void
+on_end(int fd, short what, void *data)
+{
+    (void) fd;
+    (void) what;
+    ((rv_succession_t *) data)->ended = 1;
+}
+
+int
+rv_succession_init(rv_succession_t *s)
+{
+    s->after = (rv_upgrade_t) RV_UPGRADE_NONE;
+    s->keeper[0] = -1;
+    s->keeper[1] = s->before.keeper;
+    if (s->before.master == 0)
+        return RV_OK;
+
+    s->watch = rv_loop_watch(s->loop, s->before.alive, RV_LOOP_READ, on_end, s);
+    return s->watch == NULL ? RV_ERROR : RV_OK;
+}
+
+void
+rv_succession_started(rv_succession_t *s)
+{
+    if (s->before.master != 0 && s->keeper[1] != -1)
+        dprintf(s->keeper[1], "%ld\n", (long) getpid());
+}
+
+/* --- the one after ------------------------------------------------------------------ */
+
+static void
+refuse(rv_succession_t *s, const char *reason)
+{
+    rv_log(RV_LOG_ERROR, 0, "upgrade failed, this master process goes on: %s", reason);
+    rv_stats_finish(s->reload->all->current->stats, RV_STATS_UPGRADE, 1, reason);
+}
+
+static int
+open_keeper(rv_succession_t *s)
+{
+    if (!s->keeping || s->keeper[1] != -1)
+        return RV_OK;
+
+    rv_keeper_prepare();
+    return rv_fd_pipe(s->keeper);
+}
+
+/* RV_ERROR: `reason` says why there can be no upgrade now. */
+static int
+begin(rv_succession_t *s, char *reason)
+{
+    rv_cycle_t *current = s->reload->all->current;
+
+    if (s->after.pid != 0)
+        snprintf(reason, RV_CYCLE_REASON, "process %ld was started for that already",
+            (long) s->after.pid);
+    else if (s->before.master != 0)
+        snprintf(reason, RV_CYCLE_REASON, "process %ld, which this one follows, is still there",
+            (long) s->before.master);
+    else if (s->command->program == NULL)
+        snprintf(reason, RV_CYCLE_REASON, "where the program is could not be found out");
+    else if (open_keeper(s) != RV_OK || rv_pidfile_make_room(&s->reload->pidfile) != RV_OK)
+        snprintf(reason, RV_CYCLE_REASON, "moving pid file \"%.200s\" failed (%d: %s)",
+            s->reload->pidfile.path, errno, strerror(errno));
+    else if (rv_upgrade_begin(&s->after, s->command, s->loop, current, s->keeper[1], reason)
+        == RV_OK)
+        return RV_OK;
+    else
+        (void) rv_pidfile_move_back(&s->reload->pidfile);
+    return RV_ERROR;
+}
+
+void
+rv_succession_begin(rv_succession_t *s)
+{
+    char reason[RV_CYCLE_REASON];
+
+    rv_stats_begin(s->reload->all->current->stats, RV_STATS_UPGRADE);
+    rv_log(RV_LOG_NOTICE, 0, "upgrade begins: starting \"%s\"",
+        s->command->program == NULL ? "" : s->command->program);
+    if (begin(s, reason) == RV_OK)
+        rv_log(RV_LOG_NOTICE, 0, "new master process %ld started", (long) s->after.pid);
+    else
+        refuse(s, reason);
+}
+
+/* The heir is gone: what it had taken over is this one's again. */
+static void
+take_back(rv_succession_t *s)
+{
+    const rv_cycle_t *current = s->reload->all->current;
+
+    for (const rv_cycle_zone_t *z = current->zones; z != NULL; z = z->next) {
+        if (rv_zone_adopt(z->zone) != RV_OK)
+            rv_log(RV_LOG_ERROR, errno, "zone \"%s\": putting its file into place failed",
+                rv_zone_name(z->zone));
+    }
+    rv_stats_set_master(current->stats, getpid(), s->reload->started, current->generation);
+    s->sweeping = 1;
+}
+
+static int
+settle_after(rv_succession_t *s)
+{
+    int was_ready = s->after.is_ready;
+    char reason[RV_CYCLE_REASON];
+    int result = rv_upgrade_settle(&s->after, reason);
+
+    if (result == RV_OK) {
+        rv_log(
+            RV_LOG_NOTICE, 0, "upgrade done, new master process %ld is ready", (long) s->after.pid);
+        rv_stats_finish(s->reload->all->current->stats, RV_STATS_UPGRADE, 0, "");
+    }
+    if (result != RV_ERROR)
+        return result;
+
+    if (rv_pidfile_move_back(&s->reload->pidfile) != RV_OK)
+        rv_log(RV_LOG_ERROR, errno, "moving pid file \"%s\" back failed", s->reload->pidfile.path);
+    take_back(s);
+    if (was_ready)
+        rv_log(RV_LOG_ERROR, 0, "this master process goes on: %s", reason);
+    else
+        refuse(s, reason);
+    return RV_ERROR;
+}
+
+int
+rv_succession_is_starting(const rv_succession_t *s)
+{
+    return s->after.pid != 0 && !s->after.is_ready;
+}
+
+pid_t
+rv_succession_heir(const rv_succession_t *s)
+{
+    return s->after.is_ready && !s->after.gone ? s->after.pid : 0;
+}
+
+/* --- the one before ----------------------------------------------------------------- */
+
+static void
+settle_before(rv_succession_t *s)
+{
+    if (!s->ended)
+        return;
+
+    s->ended = 0;
+    rv_log(RV_LOG_NOTICE, 0, "master process %ld, which this one follows, is gone",
+        (long) s->before.master);
+    rv_loop_unwatch(s->watch);
+    s->watch = NULL;
+    rv_fd_close(&s->before.alive);
+    s->before.master = 0;
+    s->sweeping = 1;
+}
+
+int
+rv_succession_settle(rv_succession_t *s)
+{
+    settle_before(s);
+    return settle_after(s);
+}
+
+void
+rv_succession_tick(rv_succession_t *s)
+{
+    rv_cycle_t *given = s->reload->given, *current = s->reload->all->current;
+
+    if (!s->sweeping || rv_stats_sweep(current->stats) != RV_OK)
+        return;
+
+    if (given != NULL && given->stats != NULL && given->stats != current->stats) {
+        if (rv_stats_sweep(given->stats) != RV_OK)
+            return;
+        rv_generations_retire_stats(s->reload->all, given->stats);
+    }
+    rv_cycle_free(given, 0);
+    s->reload->given = NULL;
+    s->sweeping = 0;
+}
+
+int
+rv_succession_owns_names(const rv_succession_t *s)
+{
+    return s->before.master == 0 && rv_succession_heir(s) == 0;
+}
+
+/* --- the end ------------------------------------------------------------------------- */
+
+void
+rv_succession_forget(rv_succession_t *s)
+{
+    rv_loop_unwatch(s->watch);
+    s->watch = NULL;
+    rv_fd_close(&s->before.alive);
+    rv_fd_close(&s->keeper[0]);
+    rv_fd_close(&s->keeper[1]);
+    rv_upgrade_forget(&s->after);
+}
+
+int
+rv_succession_finish(rv_succession_t *s, int status)
+{
+    pid_t heir = rv_succession_heir(s);
+    int pipe = s->keeper[0];
+
+    s->keeper[0] = -1;
+    rv_succession_forget(s);
+    if (pipe == -1)
+        return status;
+    if (heir == 0) {
+        rv_fd_close(&pipe);
+        return status;
+    }
+    rv_daemon_title("keeper of the master process");
+    return rv_keeper_run(pipe, heir);
+}
