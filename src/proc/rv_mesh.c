@@ -80,18 +80,47 @@ rv_mesh_order(const rv_process_t *p, rv_mesh_type_t order)
 }
 
 void
-rv_mesh_reopen(unsigned output, int fd)
+rv_mesh_reopen(unsigned output, int fd, uint32_t round)
 {
-    const uint32_t index = output;
+    const rv_mesh_log_t log = { output, round };
     const rv_message_t msg = { .type = RV_MESH_REOPEN,
         .slot = RV_PROCESS_MASTER,
-        .length = sizeof(index),
-        .data = &index,
+        .length = sizeof(log),
+        .data = &log,
         .fd = fd,
         .key = KEY_LOG | output };
 
-    for (rv_process_t *p = rv_process_each(NULL); p != NULL; p = rv_process_each(p))
-        (void) rv_channel_send(p->channel[0], &msg);
+    for (rv_process_t *p = rv_process_each(NULL); p != NULL; p = rv_process_each(p)) {
+        if (p->round != round)
+            p->reopening = 0;
+        p->round = round;
+        if (rv_channel_send(p->channel[0], &msg) == RV_OK)
+            p->reopening++;
+    }
+}
+
+int
+rv_mesh_take_reopened(rv_process_t *p, const rv_message_t *msg)
+{
+    rv_mesh_log_t log;
+
+    if (msg->length != sizeof(log))
+        return RV_ERROR;
+
+    memcpy(&log, msg->data, sizeof(log));
+    if (log.round == p->round && p->reopening > 0)
+        p->reopening--;
+    return RV_OK;
+}
+
+int
+rv_mesh_has_reopened(uint32_t round)
+{
+    for (rv_process_t *p = rv_process_each(NULL); p != NULL; p = rv_process_each(p)) {
+        if (p->round == round && p->reopening > 0)
+            return 0;
+    }
+    return 1;
 }
 
 int
@@ -133,16 +162,28 @@ rv_mesh_enter(rv_message_t *msg, const rv_mesh_peer_t *peer)
 }
 
 int
-rv_mesh_reopened(const rv_message_t *msg, unsigned *output)
+rv_mesh_log(const rv_message_t *msg, rv_mesh_log_t *log)
 {
-    uint32_t index;
-
-    if (msg->length != sizeof(index) || msg->fd == -1)
+    if (msg->length != sizeof(*log) || msg->fd == -1)
         return RV_ERROR;
 
-    memcpy(&index, msg->data, sizeof(index));
-    *output = index;
+    memcpy(log, msg->data, sizeof(*log));
     return RV_OK;
+}
+
+int
+rv_mesh_reopened(const rv_mesh_log_t *log)
+{
+    const rv_process_t *self = rv_process_self();
+    const rv_message_t msg = { .type = RV_MESH_REOPENED,
+        .slot = self->slot,
+        .generation = self->generation,
+        .length = sizeof(*log),
+        .data = log,
+        .fd = -1,
+        .key = KEY_LOG | log->output };
+
+    return rv_channel_send(self->channel[1], &msg);
 }
 
 int
@@ -155,7 +196,8 @@ rv_mesh_is_genuine(const rv_message_t *msg)
         return 0;
 
     const rv_process_t *p = rv_process_at(msg->slot);
-    int control = msg->type < RV_MESH_USER && msg->type != RV_MESH_READY;
+    int control =
+        msg->type < RV_MESH_USER && msg->type != RV_MESH_READY && msg->type != RV_MESH_REOPENED;
     return p->state != RV_PROCESS_FREE && p->pid == msg->pid && p->generation == msg->generation
         && !control;
 }

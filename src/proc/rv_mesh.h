@@ -19,7 +19,8 @@ typedef enum {
     RV_MESH_READY,     /* to the master: initialised */
     RV_MESH_QUIT,      /* drain and exit */
     RV_MESH_TERMINATE, /* exit */
-    RV_MESH_REOPEN,    /* + descriptor: the log output of this index */
+    RV_MESH_REOPEN,    /* + descriptor: a log output */
+    RV_MESH_REOPENED,  /* to the master: it is in use */
     RV_MESH_USER = 64  /* modules' types begin here */
 } rv_mesh_type_t;
 
@@ -30,6 +31,12 @@ typedef struct {
     uint32_t generation;
     int32_t pid;
 } rv_mesh_peer_t;
+
+/* REOPEN and REOPENED carry this. */
+typedef struct {
+    uint32_t output; /* its index */
+    uint32_t round;
+} rv_mesh_log_t;
 
 /* --- the master --- */
 
@@ -44,8 +51,14 @@ int rv_mesh_is_open(const rv_process_t *p);
 /* Sends START, QUIT or TERMINATE. */
 int rv_mesh_order(const rv_process_t *p, rv_mesh_type_t order);
 
-/* Passes a log's new descriptor to every worker. */
-void rv_mesh_reopen(unsigned output, int fd);
+/* Passes a log's new descriptor to every worker; those of a round follow one another. */
+void rv_mesh_reopen(unsigned output, int fd, uint32_t round);
+
+/* A REOPENED has come. RV_ERROR: it is malformed. */
+int rv_mesh_take_reopened(rv_process_t *p, const rv_message_t *msg);
+
+/* 1: every worker that was told of the round has taken all of it. */
+int rv_mesh_has_reopened(uint32_t round);
 
 /* --- a worker --- */
 
@@ -58,8 +71,9 @@ int rv_mesh_peer(const rv_message_t *msg, rv_mesh_peer_t *peer);
 /* Enters that into the table. An OPEN's descriptor is taken over. */
 int rv_mesh_enter(rv_message_t *msg, const rv_mesh_peer_t *peer);
 
-/* The index of the log output that a REOPEN is about; RV_ERROR: it is malformed. */
-int rv_mesh_reopened(const rv_message_t *msg, unsigned *output);
+/* What a REOPEN is about; RV_ERROR: it is malformed. And the answer to it. */
+int rv_mesh_log(const rv_message_t *msg, rv_mesh_log_t *log);
+int rv_mesh_reopened(const rv_mesh_log_t *log);
 
 /*
  * Whether a message that this process received is from whom it says: by the

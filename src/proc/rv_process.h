@@ -38,7 +38,9 @@ typedef struct {
     int64_t kill_at; /* ms, monotonic: it has until then to go; 0: it was not told to */
     unsigned row;    /* of the statistics */
     int start_sent;
-    int readable; /* its channel has something to read */
+    uint32_t round;     /* of logs that were reopened, the last that it was told of */
+    unsigned reopening; /* how many of these it has not taken yet */
+    int readable;       /* its channel has something to read */
 } rv_process_t;
 
 /* The row of a slot below RV_PROCESS_SLOTS. */

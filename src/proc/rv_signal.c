@@ -26,7 +26,8 @@ static const rv_signal_t signals[] = {
     { SIGINT, "SIGINT", NULL, RV_SIGNAL_TERMINATE },
     { SIGHUP, "SIGHUP", "reload", RV_SIGNAL_RELOAD },
     { SIGUSR1, "SIGUSR1", "reopen", RV_SIGNAL_REOPEN },
-    { SIGCHLD, "SIGCHLD", NULL, RV_SIGNAL_CHILD }, { SIGUSR2, "SIGUSR2", "upgrade", RV_SIGNAL_UPGRADE },
+    { SIGCHLD, "SIGCHLD", NULL, RV_SIGNAL_CHILD },
+    { SIGUSR2, "SIGUSR2", "upgrade", RV_SIGNAL_UPGRADE },
     { SIGWINCH, "SIGWINCH", NULL, RV_SIGNAL_DRAIN }, { SIGTTIN, "SIGTTIN", NULL, 0 },
     { SIGTTOU, "SIGTTOU", NULL, 0 }, { SIGPIPE, "SIGPIPE", NULL, 0 },
     { SIGXFSZ, "SIGXFSZ", NULL, 0 }, /* a log at its limit is a write that fails */

@@ -182,8 +182,8 @@ give_listener(line_t *line, rv_cycle_t *given, const rv_cycle_t *wanted, char *r
     rv_listener_t *ls = rv_inherit_listener(given, line->fd, &why);
 
     if (ls == NULL) {
-        snprintf(
-            reason, RV_CYCLE_REASON, "inheriting the socket of \"%.200s\" failed: %s", line->rest, why);
+        snprintf(reason, RV_CYCLE_REASON, "inheriting the socket of \"%.200s\" failed: %s",
+            line->rest, why);
         return RV_ERROR;
     }
     ls->backlog = (int) line->backlog;

@@ -45,6 +45,7 @@ typedef struct {
     rv_generations_t all;
     rv_reload_t reload;
     rv_succession_t succession;
+    rv_reopen_t reopen;
     int drained;    /* told to have no workers */
     int64_t ticked; /* ms: the last look */
 
@@ -133,12 +134,7 @@ tick(master_t *m)
 static void
 reopen(master_t *m)
 {
-    rv_stats_t *st = m->all.current->stats;
-    char reason[RV_CYCLE_REASON];
-
-    rv_stats_begin(st, RV_STATS_REOPEN);
-    int result = rv_reopen(rv_mesh_reopen, reason);
-    rv_stats_finish(st, RV_STATS_REOPEN, result != RV_OK, reason);
+    rv_reopen_begin(&m->reopen, m->all.current->stats, 1);
 }
 
 static void
@@ -299,6 +295,8 @@ act(master_t *m)
     take_turns(m);
     if (m->stopping == 0)
         fill(m);
+    if (m->all.current != NULL)
+        rv_reopen_settle(&m->reopen, m->all.current->stats);
     rv_generations_retire(&m->all);
     if (rv_loop_now() - m->ticked >= TICK_MSEC)
         tick(m);

@@ -48,7 +48,8 @@ map_zone(rv_outside_t *o, int fd, const char *type)
 
     if (fd == -1)
         return;
-    if (fstat(fd, &st) == -1 || !S_ISREG(st.st_mode) || is_mapped(o, &st) || o->count == RV_OUTSIDE_ZONES) {
+    if (fstat(fd, &st) == -1 || !S_ISREG(st.st_mode) || is_mapped(o, &st)
+        || o->count == RV_OUTSIDE_ZONES) {
         o->left_out |= o->count == RV_OUTSIDE_ZONES;
         close(fd);
         return;

@@ -281,13 +281,15 @@ on_peer(rv_worker_t *w, rv_message_t *msg)
 static void
 on_reopen(rv_worker_t *w, rv_message_t *msg)
 {
-    unsigned output;
+    rv_mesh_log_t log;
 
     (void) w;
-    if (rv_mesh_reopened(msg, &output) == RV_OK) {
-        rv_log_output_replace(output, msg->fd);
-        msg->fd = -1;
-    }
+    if (rv_mesh_log(msg, &log) != RV_OK)
+        return;
+
+    rv_log_output_replace(log.output, msg->fd);
+    msg->fd = -1;
+    (void) rv_mesh_reopened(&log); /* a failing send means that the master is dead */
 }
 
 static const struct {
@@ -344,24 +346,27 @@ receive(rv_worker_t *w)
     }
 }
 
+/* What takes a master. */
 static void
-refuse_reload(rv_worker_t *w)
+refuse_orders(rv_worker_t *w, unsigned came)
 {
+    static const struct {
+        unsigned signal;
+        rv_stats_action_t action;
+        const char *name;
+    } refused[] = {
+        { RV_SIGNAL_RELOAD, RV_STATS_RELOAD, "reload" },
+        { RV_SIGNAL_UPGRADE, RV_STATS_UPGRADE, "upgrade" },
+    };
     static const char why[] = "it needs \"master_process = on\"";
 
-    rv_stats_begin(w->stats, RV_STATS_RELOAD);
-    rv_log(RV_LOG_ERROR, 0, "reload refused: %s", why);
-    rv_stats_finish(w->stats, RV_STATS_RELOAD, 1, why);
-}
-
-static void
-reopen_alone(rv_worker_t *w)
-{
-    char reason[RV_CYCLE_REASON];
-
-    rv_stats_begin(w->stats, RV_STATS_REOPEN);
-    int result = rv_reopen(NULL, reason);
-    rv_stats_finish(w->stats, RV_STATS_REOPEN, result != RV_OK, reason);
+    for (size_t i = 0; i < rv_countof(refused); i++) {
+        if (!(came & refused[i].signal))
+            continue;
+        rv_stats_begin(w->stats, refused[i].action);
+        rv_log(RV_LOG_ERROR, 0, "%s refused: %s", refused[i].name, why);
+        rv_stats_finish(w->stats, refused[i].action, 1, why);
+    }
 }
 
 static void
@@ -377,10 +382,13 @@ take_signals(rv_worker_t *w, int alone)
     if (!alone)
         return;
 
-    if (came & RV_SIGNAL_RELOAD)
-        refuse_reload(w);
-    if (came & RV_SIGNAL_REOPEN)
-        reopen_alone(w);
+    refuse_orders(w, came);
+    if (came & RV_SIGNAL_REOPEN) {
+        rv_reopen_t reopen = { 0 };
+
+        rv_reopen_begin(&reopen, w->stats, 0);
+        rv_reopen_settle(&reopen, w->stats);
+    }
 }
 
 /* --- running ------------------------------------------------------------------------------- */

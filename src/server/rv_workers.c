@@ -162,12 +162,15 @@ rv_workers_due(const rv_cycle_t *cycle)
 static void
 take_message(rv_workers_t *ws, rv_process_t *p, rv_message_t *msg)
 {
-    int genuine = msg->pid == p->pid && msg->slot == p->slot && msg->type == RV_MESH_READY;
+    int genuine = msg->pid == p->pid && msg->slot == p->slot
+        && (msg->type == RV_MESH_READY || msg->type == RV_MESH_REOPENED);
 
+    if (genuine && msg->type == RV_MESH_REOPENED && rv_mesh_take_reopened(p, msg) != RV_OK)
+        genuine = 0;
     if (!genuine && rv_channel_refuse(p->channel[0]) == 1)
         rv_log(RV_LOG_ERROR, 0, "message of type %u from process %ld at slot %u refused", msg->type,
             (long) msg->pid, p->slot);
-    if (genuine && p->state == RV_PROCESS_STARTING) {
+    if (genuine && msg->type == RV_MESH_READY && p->state == RV_PROCESS_STARTING) {
         p->state = RV_PROCESS_READY;
         p->ready = rv_loop_now();
         ws->unstarted = 1;

@@ -93,7 +93,7 @@ take_peer(rv_message_t *msg)
 static void
 take(rv_message_t *msg)
 {
-    unsigned output;
+    rv_mesh_log_t log;
 
     switch (msg->type) {
     case RV_MESH_OPEN:
@@ -107,9 +107,10 @@ take(rv_message_t *msg)
             greet(p);
         break;
     case RV_MESH_REOPEN:
-        if (rv_mesh_reopened(msg, &output) != RV_OK || write(msg->fd, "x", 1) != 1)
+        if (rv_mesh_log(msg, &log) != RV_OK || write(msg->fd, "x", 1) != 1
+            || rv_mesh_reopened(&log) != RV_OK)
             _exit(96);
-        note(msg->type, output, msg);
+        note(msg->type, log.output, msg);
         break;
     case ASK:
         atomic_store(&own_log->descriptors, open_descriptors());
@@ -442,6 +443,22 @@ START_TEST(orders_arrive_once_and_in_order)
 }
 END_TEST
 
+/* Until it has taken all logs of the last round. */
+static void
+take_answers(rv_process_t *p)
+{
+    rv_message_t msg;
+
+    for (int left = LIMIT_MSEC; p->reopening > 0;) {
+        if (rv_channel_receive(p->channel[0], &msg) != RV_OK)
+            ck_assert(wait_a_little(&left));
+        else if (msg.type == RV_MESH_REOPENED)
+            ck_assert_int_eq(rv_mesh_take_reopened(p, &msg), RV_OK);
+    }
+    msg = (rv_message_t){ .length = 3, .data = "xx" };
+    ck_assert_int_eq(rv_mesh_take_reopened(p, &msg), RV_ERROR);
+}
+
 START_TEST(reopened_logs_reach_everybody_the_last_of_each_counts)
 {
     rv_process_t *stopped = spawn(1), *p = spawn(1);
@@ -450,12 +467,18 @@ START_TEST(reopened_logs_reach_everybody_the_last_of_each_counts)
 
     ck_assert_int_eq(pipe(old) | pipe(now) | pipe(other), 0);
     stop_reading(stopped);
-    rv_mesh_reopen(3, old[1]);
-    rv_mesh_reopen(3, now[1]);
-    rv_mesh_reopen(4, other[1]);
+    rv_mesh_reopen(3, old[1], 1);
+    rv_mesh_reopen(3, now[1], 2);
+    rv_mesh_reopen(4, other[1], 2);
+    ck_assert_int_eq(rv_mesh_has_reopened(2), 0);
+    ck_assert_int_eq(rv_mesh_has_reopened(1), 1); /* nobody waits for that one any more */
+    wait_for(p, RV_MESH_REOPEN, 4);
+    take_answers(p);
+    ck_assert_int_eq(rv_mesh_has_reopened(2), 0);
     go_on(stopped);
     wait_for(stopped, RV_MESH_REOPEN, 4);
-    wait_for(p, RV_MESH_REOPEN, 4);
+    take_answers(stopped);
+    ck_assert_int_eq(rv_mesh_has_reopened(2), 1);
 
     ck_assert_uint_eq(count(stopped, RV_MESH_REOPEN, 3), 1);
     ck_assert_uint_eq(count(p, RV_MESH_REOPEN, 3), 2);

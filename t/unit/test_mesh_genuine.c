@@ -196,21 +196,22 @@ END_TEST
 
 START_TEST(reopen_needs_an_index_and_a_descriptor)
 {
-    const uint32_t index = 5;
+    const rv_mesh_log_t said = { 5, 7 };
     rv_message_t msg = {
-        .type = RV_MESH_REOPEN, .length = sizeof(index), .data = &index, .fd = STDIN_FILENO
+        .type = RV_MESH_REOPEN, .length = sizeof(said), .data = &said, .fd = STDIN_FILENO
     };
-    unsigned output = 0;
+    rv_mesh_log_t log = { 0, 0 };
 
-    ck_assert_int_eq(rv_mesh_reopened(&msg, &output), RV_OK);
-    ck_assert_uint_eq(output, 5);
+    ck_assert_int_eq(rv_mesh_log(&msg, &log), RV_OK);
+    ck_assert_uint_eq(log.output, 5);
+    ck_assert_uint_eq(log.round, 7);
     msg.fd = -1;
-    ck_assert_int_eq(rv_mesh_reopened(&msg, &output), RV_ERROR);
+    ck_assert_int_eq(rv_mesh_log(&msg, &log), RV_ERROR);
     msg.fd = STDIN_FILENO;
     msg.length = 3;
-    ck_assert_int_eq(rv_mesh_reopened(&msg, &output), RV_ERROR);
+    ck_assert_int_eq(rv_mesh_log(&msg, &log), RV_ERROR);
     msg.length = 0;
-    ck_assert_int_eq(rv_mesh_reopened(&msg, &output), RV_ERROR);
+    ck_assert_int_eq(rv_mesh_log(&msg, &log), RV_ERROR);
 }
 END_TEST
 

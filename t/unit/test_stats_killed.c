@@ -152,7 +152,7 @@ END_TEST
 static void
 sweep(void)
 {
-    if (rv_stats_sweep(st) != RV_OK)
+    if (rv_stats_sweep(st) == RV_ERROR)
         abort();
 }
 

@@ -154,9 +154,9 @@ static int
 sweep(void)
 {
     if (inherited == NULL || inherited == zone)
-        return rv_stats_sweep(stats());
+        return rv_stats_sweep(stats()) == RV_ERROR ? RV_ERROR : RV_OK;
 
-    int result = rv_stats_sweep(rv_zone_handle(inherited));
+    int result = rv_stats_sweep(rv_zone_handle(inherited)) == RV_ERROR ? RV_ERROR : RV_OK;
     if (result == RV_OK)
         result = rv_stats_retire(stats(), rv_zone_handle(inherited));
     rv_zone_hold(zone, NULL);
