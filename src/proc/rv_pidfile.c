@@ -106,7 +106,7 @@ rv_pidfile_create(rv_pidfile_t *file, const char *path, pid_t *holder)
         errno = ENAMETOOLONG;
         return RV_ERROR;
     }
-    strcpy(file->path, path);
+    snprintf(file->path, sizeof(file->path), "%s", path);
     do {
         rv_fd_close(&file->fd);
         result = try_create(&file->fd, path, holder);
@@ -146,7 +146,7 @@ static int
 move(rv_pidfile_t *file, const char *to)
 {
     if (file->fd == -1 || !is_at(file->path, file->fd) || rename(file->path, to) == 0) {
-        strcpy(file->path, to);
+        snprintf(file->path, sizeof(file->path), "%s", to);
         return RV_OK;
     }
     return RV_ERROR;

@@ -145,7 +145,7 @@ int
 rv_heritage_take(rv_heritage_t *h)
 {
     const char *value = getenv(RV_HERITAGE_VARIABLE);
-    int master = 0, generation = 0, result;
+    int master = 0, generation = 0;
     line_t line;
 
     *h = (rv_heritage_t){ .ready = -1, .alive = -1, .keeper = -1 };
@@ -164,7 +164,7 @@ rv_heritage_take(rv_heritage_t *h)
         { "alive", &h->alive }, { "keeper", &h->keeper } };
 
     const char *at = h->text;
-    while ((result = read_line(&at, &line)) == RV_OK) {
+    while (read_line(&at, &line) == RV_OK) { /* every line of it was read before */
         for (size_t i = 0; i < rv_countof(numbers); i++) {
             if (strcmp(numbers[i].word, line.word) == 0)
                 *numbers[i].number = line.fd;
