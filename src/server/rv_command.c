@@ -69,8 +69,10 @@ pause_a_moment(const command_t *c)
 static int
 under_way(const command_t *c)
 {
-    rv_log(RV_LOG_WARN, 0, "%s is still under way after %llu s", c->order->command,
-        (unsigned long long) c->wait / 1000);
+    int whole = c->wait % 1000 == 0;
+
+    rv_log(RV_LOG_WARN, 0, "%s is still under way after %llu %s", c->order->command,
+        (unsigned long long) (whole ? c->wait / 1000 : c->wait), whole ? "s" : "ms");
     return RV_COMMAND_UNDER_WAY;
 }
 
@@ -128,8 +130,9 @@ finish_upgrade(const command_t *c)
 
 /* --- the outcome of an action ---------------------------------------------------------- */
 
-/* What is in force now: a reload may have brought other memory, an upgrade another master. */
-static void
+/* What is in force now: a reload may have brought other memory, an upgrade another master.
+ * 1: it is memory that cannot be mapped, so there was a reload. */
+static int
 look_again(command_t *c)
 {
     rv_stats_master_t master;
@@ -138,12 +141,12 @@ look_again(command_t *c)
     rv_stats_master(c->o->stats, &master);
     int gone = !rv_alive(c->pid);
     if (!master.superseded && !gone)
-        return;
+        return 0;
 
     if (gone && rv_pidfile_find(c->path, &pid) == RV_OK)
         c->pid = pid;
     rv_outside_unmap(c->o);
-    (void) rv_outside_map(c->o, c->cycle, c->pid);
+    return rv_outside_map(c->o, c->cycle, c->pid) != RV_OK && master.superseded;
 }
 
 static int
@@ -168,7 +171,8 @@ wait_for_outcome(command_t *c)
             rv_stats_outcome(c->o->stats, (rv_stats_action_t) c->action, &outcome);
             if (outcome.finished > c->begun)
                 return report(c, &outcome);
-            look_again(c);
+            if (look_again(c) && c->action == RV_STATS_RELOAD)
+                return RV_COMMAND_DONE;
         }
         if (gone && !rv_alive(c->pid)) {
             rv_log(RV_LOG_EMERG, 0, "%s failed: process %ld is gone", c->order->command,

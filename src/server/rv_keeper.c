@@ -22,9 +22,15 @@
 enum { MOST = 64 }; /* masters that are remembered */
 
 typedef struct {
-    pid_t master[MOST]; /* the youngest last */
+    pid_t pid;
+    int ended; /* it was reaped */
+    int status;
+} kept_t;
+
+typedef struct {
+    kept_t master[MOST]; /* the youngest last */
     unsigned count;
-    int status; /* of the one that was reaped last */
+    int status; /* of the one that was in charge last */
 } keeper_t;
 
 #if RV_HAVE_SUBREAPER
@@ -49,7 +55,7 @@ add(keeper_t *k, pid_t pid)
 {
     if (k->count == MOST)
         memmove(k->master, k->master + 1, --k->count * sizeof(k->master[0]));
-    k->master[k->count++] = pid;
+    k->master[k->count++] = (kept_t){ .pid = pid };
 }
 
 /* Short lines, each written at once: none comes in pieces. */
@@ -74,6 +80,13 @@ read_pids(keeper_t *k, int *pipe)
 }
 
 static void
+note_end(kept_t *m, int status)
+{
+    m->ended = 1;
+    m->status = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+static void
 reap(keeper_t *k)
 {
     int status;
@@ -81,19 +94,41 @@ reap(keeper_t *k)
 
     while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
         for (unsigned i = 0; i < k->count; i++) {
-            if (k->master[i] == pid)
-                k->status = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+            if (k->master[i].pid == pid)
+                note_end(&k->master[i], status);
         }
     }
 }
 
-/* The one in charge; 0: there is none any more. */
-static pid_t
-in_charge(keeper_t *k)
+/* A master is this process's child, or the child of another one that lives. */
+static int
+is_alive(kept_t *m)
 {
-    while (k->count > 0 && !rv_alive(k->master[k->count - 1]))
-        k->count--;
-    return k->count == 0 ? 0 : k->master[k->count - 1];
+    int status;
+
+    if (m->ended)
+        return 0;
+    if (waitpid(m->pid, &status, WNOHANG) != m->pid)
+        return rv_alive(m->pid);
+    note_end(m, status);
+    return 0;
+}
+
+/* The one in charge; 0: there is none any more. Who says that he is ready does so before
+ * the one before him goes: so nobody is missed that is asked for after a death was seen. */
+static pid_t
+in_charge(keeper_t *k, int *pipe)
+{
+    do {
+        while (k->count > 0 && !is_alive(&k->master[k->count - 1])) {
+            if (k->master[--k->count].ended)
+                k->status = k->master[k->count].status;
+        }
+        if (k->count > 0)
+            return k->master[k->count - 1].pid;
+        read_pids(k, pipe);
+    } while (k->count > 0);
+    return 0;
 }
 
 static void
@@ -117,25 +152,21 @@ rv_keeper_run(int pipe, pid_t master)
     keeper_t k = { .status = 1 };
 
     add(&k, master);
-    if (rv_signal_init() != RV_OK)
-        return 1;
-
     for (;;) {
         struct pollfd fds[] = { { .fd = rv_signal_fd(), .events = POLLIN },
             { .fd = pipe, .events = POLLIN } };
 
         read_pids(&k, &pipe);
         reap(&k);
-        pid_t pid = in_charge(&k);
+        pid_t pid = in_charge(&k, &pipe);
         if (pid == 0)
             break;
 
+        fds[1].fd = pipe;
         if (poll(fds, rv_countof(fds), -1) == -1 && errno != EINTR)
             break;
         pass_on(rv_signal_take(), pid);
     }
-    reap(&k);
     rv_fd_close(&pipe);
-    rv_signal_reset();
     return k.status;
 }

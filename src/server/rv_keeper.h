@@ -18,7 +18,8 @@ void rv_keeper_prepare(void);
 
 /*
  * Keeps the master, and those that come after it: each writes its pid and a line's end to the
- * pipe whose reading end this is, which is taken over, when it is ready. Signal handlers are set anew. Returns the exit status.
+ * pipe whose reading end this is, which is taken over, when it is ready. Signals are
+ * taken from rv_signal, as before. Returns the exit status.
  */
 int rv_keeper_run(int pipe, pid_t master);
 

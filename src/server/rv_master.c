@@ -158,7 +158,8 @@ stop(master_t *m, unsigned how)
     m->stopping = how;
     rv_log(RV_LOG_NOTICE, 0, quit ? "told to quit" : "told to stop");
     rv_reload_fail(&m->reload, "told to stop");
-    rv_upgrade_abort(&m->succession.after);
+    rv_upgrade_abort(&m->succession.after, "told to stop");
+    rv_succession_leave_names(&m->succession);
 
     for (rv_cycle_t *c = NULL; (c = rv_generations_each(&m->all, c)) != NULL;) {
         int64_t limit = (int64_t) c->core->worker_shutdown_timeout + RV_RELOAD_GRACE_MSEC;
@@ -167,7 +168,7 @@ stop(master_t *m, unsigned how)
             continue;
         rv_workers_stop(c, quit ? RV_MESH_QUIT : RV_MESH_TERMINATE,
             now + (quit ? limit : RV_RELOAD_TERMINATE_MSEC));
-        rv_cycle_close_listeners(c, rv_succession_owns_names(&m->succession));
+        rv_cycle_close_listeners(c, 1);
     }
 }
 
@@ -228,8 +229,14 @@ settle_succession(master_t *m)
         kill(heir, SIGUSR1); /* and this one does it too */
     if (result == RV_OK)
         m->wanted &= ~RV_SIGNAL_RELOAD;
-    if (result == RV_ERROR)
+    if (result != RV_AGAIN && m->wanted & RV_SIGNAL_UPGRADE) {
+        m->wanted &= ~RV_SIGNAL_UPGRADE;
+        rv_succession_repeat_outcome(&m->succession);
+    }
+    if (result == RV_ERROR) {
         m->drained = 0;
+        m->wanted &= ~RV_SIGNAL_DRAIN; /* it was meant for the time of two masters */
+    }
 }
 
 /* --- the loop ------------------------------------------------------------------------------ */
@@ -237,22 +244,45 @@ settle_succession(master_t *m)
 /* What has to wait for its turn: one thing at a time changes what there is. */
 static const struct {
     unsigned signal;
-    int waits; /* for a generation that is pending */
+    int action; /* rv_stats_action_t, -1: none */
+    int waits;  /* for a generation that is pending */
     void (*act)(master_t *m);
 } in_turn[] = {
-    { RV_SIGNAL_REOPEN, 0, reopen },
-    { RV_SIGNAL_RELOAD, 1, begin_reload },
-    { RV_SIGNAL_DRAIN, 1, drain },
-    { RV_SIGNAL_UPGRADE, 1, upgrade },
+    { RV_SIGNAL_REOPEN, RV_STATS_REOPEN, 0, reopen },
+    { RV_SIGNAL_RELOAD, RV_STATS_RELOAD, 1, begin_reload },
+    { RV_SIGNAL_DRAIN, -1, 1, drain },
+    { RV_SIGNAL_UPGRADE, RV_STATS_UPGRADE, 1, upgrade },
 };
+
+/* This master ends: a reload is the heir's then, all else is not done. */
+static void
+refuse_turns(master_t *m)
+{
+    pid_t heir = rv_succession_heir(&m->succession);
+
+    for (size_t i = 0; i < rv_countof(in_turn) && m->all.current != NULL; i++) {
+        if (!(m->wanted & in_turn[i].signal) || in_turn[i].action == -1)
+            continue;
+        if (heir != 0 && in_turn[i].signal == RV_SIGNAL_RELOAD) {
+            kill(heir, SIGHUP);
+            continue;
+        }
+        rv_stats_begin(m->all.current->stats, (rv_stats_action_t) in_turn[i].action);
+        rv_stats_finish(
+            m->all.current->stats, (rv_stats_action_t) in_turn[i].action, 1, "told to stop");
+    }
+    m->wanted = 0;
+}
 
 static void
 take_turns(master_t *m)
 {
     for (size_t i = 0; i < rv_countof(in_turn); i++)
         m->wanted |= m->came & in_turn[i].signal;
+    if (m->stopping != 0)
+        refuse_turns(m);
 
-    for (size_t i = 0; i < rv_countof(in_turn) && m->stopping == 0; i++) {
+    for (size_t i = 0; i < rv_countof(in_turn); i++) {
         if (m->all.current == NULL || rv_succession_is_starting(&m->succession))
             return;
         if (m->wanted & in_turn[i].signal && !(in_turn[i].waits && m->all.pending != NULL)) {
@@ -281,6 +311,7 @@ act(master_t *m)
     unsigned came = m->came;
 
     rv_workers_receive(&m->workers);
+    rv_succession_pass_on(&m->succession, came, m->stopping != 0);
     if (came & RV_SIGNAL_TERMINATE && m->stopping != RV_SIGNAL_TERMINATE)
         stop(m, RV_SIGNAL_TERMINATE);
     else if (came & RV_SIGNAL_QUIT && m->stopping == 0)
@@ -357,23 +388,21 @@ is_over(const master_t *m)
 static int
 finish(master_t *m)
 {
-    int remove = rv_succession_owns_names(&m->succession) || m->all.current == NULL;
-
     rv_pidfile_remove(&m->reload.pidfile);
     rv_log(RV_LOG_NOTICE, 0, "exit");
     rv_counts_leave();
-    rv_generations_free(&m->all, NULL, remove);
+    rv_generations_free(&m->all, NULL, 1);
     if (m->reload.given != NULL)
         rv_cycle_free(m->reload.given, 0);
     rv_fd_close(&m->notify);
     rv_fd_close(&m->workers.liveness[0]);
     rv_fd_close(&m->workers.liveness[1]);
     rv_loop_unwatch(m->signals);
-    rv_signal_reset();
 
     int status = rv_succession_finish(&m->succession, m->status);
     if (m->workers.loop != NULL)
         rv_loop_destroy(m->workers.loop);
+    rv_signal_reset();
     return status;
 }
 

@@ -100,7 +100,8 @@ commit(rv_reload_t *r)
 {
     rv_cycle_t *cycle = r->all->pending, *old = r->all->current;
 
-    rv_stats_set_master(cycle->stats, getpid(), r->started, cycle->generation);
+    if (!r->is_followed || old == NULL || old->stats != cycle->stats)
+        rv_stats_set_master(cycle->stats, getpid(), r->started, cycle->generation);
     if ((old == NULL || old->stats != cycle->stats)
         && rv_counts_enter(cycle->stats, RV_STATS_MASTER, cycle->generation) != RV_OK)
         rv_log(RV_LOG_ALERT, errno, "entering the master into the statistics failed");

@@ -24,7 +24,8 @@ typedef struct {
     rv_pidfile_t pending_pidfile; /* the pending one's, where it is another one */
     const char *late_pidfile;     /* made when the first generation is ready; NULL: it is there */
     int64_t until;                /* ms: the pending one has until then to get ready */
-    int aborting;                 /* the pending one has failed, its workers are going */
+    int is_followed; /* another master has the counters too, and is the one to be asked */
+    int aborting;    /* the pending one has failed, its workers are going */
     char reason[RV_CYCLE_REASON];
 } rv_reload_t;
 

@@ -10,12 +10,15 @@
 #include "rv_daemon.h"
 #include "rv_fd.h"
 #include "rv_keeper.h"
-#include "rv_log_output.h"
+#include "rv_signal.h"
 #include "rv_stats_fold.h"
 #include "rv_stats_outcome.h"
 
 #include <errno.h>
+#include <limits.h>
+#include <signal.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 static void
@@ -79,7 +82,9 @@ begin(rv_succession_t *s, char *reason)
             (long) s->before.master);
     else if (s->command->program == NULL)
         snprintf(reason, RV_CYCLE_REASON, "where the program is could not be found out");
-    else if (open_keeper(s) != RV_OK || rv_pidfile_make_room(&s->reload->pidfile) != RV_OK)
+    else if (open_keeper(s) != RV_OK)
+        snprintf(reason, RV_CYCLE_REASON, "making a pipe failed (%d: %s)", errno, strerror(errno));
+    else if (rv_pidfile_make_room(&s->reload->pidfile) != RV_OK)
         snprintf(reason, RV_CYCLE_REASON, "moving pid file \"%.200s\" failed (%d: %s)",
             s->reload->pidfile.path, errno, strerror(errno));
     else if (rv_upgrade_begin(&s->after, s->command, s->loop, current, s->keeper[1], reason)
@@ -116,6 +121,7 @@ take_back(rv_succession_t *s)
                 rv_zone_name(z->zone));
     }
     rv_stats_set_master(current->stats, getpid(), s->reload->started, current->generation);
+    s->reload->is_followed = 0;
     s->sweeping = 1;
 }
 
@@ -130,6 +136,7 @@ settle_after(rv_succession_t *s)
         rv_log(
             RV_LOG_NOTICE, 0, "upgrade done, new master process %ld is ready", (long) s->after.pid);
         rv_stats_finish(s->reload->all->current->stats, RV_STATS_UPGRADE, 0, "");
+        s->reload->is_followed = 1;
     }
     if (result != RV_ERROR)
         return result;
@@ -144,6 +151,17 @@ settle_after(rv_succession_t *s)
     return RV_ERROR;
 }
 
+void
+rv_succession_repeat_outcome(rv_succession_t *s)
+{
+    rv_stats_t *st = s->reload->all->current->stats;
+    rv_stats_outcome_t last;
+
+    rv_stats_outcome(st, RV_STATS_UPGRADE, &last);
+    rv_stats_begin(st, RV_STATS_UPGRADE);
+    rv_stats_finish(st, RV_STATS_UPGRADE, last.result, last.text);
+}
+
 int
 rv_succession_is_starting(const rv_succession_t *s)
 {
@@ -156,7 +174,33 @@ rv_succession_heir(const rv_succession_t *s)
     return s->after.is_ready && !s->after.gone ? s->after.pid : 0;
 }
 
+void
+rv_succession_pass_on(const rv_succession_t *s, unsigned came, int is_stopping)
+{
+    pid_t heir = rv_succession_heir(s);
+
+    if (heir == 0 || s->keeper[0] == -1)
+        return;
+    if (came & RV_SIGNAL_TERMINATE)
+        kill(heir, SIGTERM);
+    else if (came & RV_SIGNAL_QUIT && is_stopping)
+        kill(heir, SIGQUIT);
+}
+
 /* --- the one before ----------------------------------------------------------------- */
+
+/* What one that was killed has left. */
+static void
+remove_old_pidfile(const rv_pidfile_t *own)
+{
+    char path[PATH_MAX];
+    pid_t pid;
+
+    if (own->fd != -1
+        && snprintf(path, sizeof(path), "%s" RV_PIDFILE_OLD, own->path) < (int) sizeof(path)
+        && rv_pidfile_find(path, &pid) == RV_DONE)
+        (void) unlink(path);
+}
 
 static void
 settle_before(rv_succession_t *s)
@@ -172,6 +216,7 @@ settle_before(rv_succession_t *s)
     rv_fd_close(&s->before.alive);
     s->before.master = 0;
     s->sweeping = 1;
+    remove_old_pidfile(&s->reload->pidfile);
 }
 
 int
@@ -199,10 +244,32 @@ rv_succession_tick(rv_succession_t *s)
     s->sweeping = 0;
 }
 
-int
-rv_succession_owns_names(const rv_succession_t *s)
+/* --- names ---------------------------------------------------------------------------- */
+
+/* Those files of unix sockets that others have too; NULL: all. */
+static void
+leave_sockets(rv_cycle_t *cycle, const rv_cycle_t *others)
 {
-    return s->before.master == 0 && rv_succession_heir(s) == 0;
+    for (rv_cycle_listener_t *l = cycle->listeners; l != NULL; l = l->next) {
+        if (others == NULL || rv_cycle_find_listener(others, &l->listener.addr) != NULL)
+            l->listener.bound_path = 0;
+    }
+}
+
+/* Zones that the heir uses are adopted by it. */
+void
+rv_succession_leave_names(rv_succession_t *s)
+{
+    rv_cycle_t *current = s->reload->all->current;
+
+    if (rv_succession_heir(s) != 0) {
+        for (rv_cycle_t *c = NULL; (c = rv_generations_each(s->reload->all, c)) != NULL;)
+            leave_sockets(c, NULL);
+    } else if (s->before.master != 0 && current != NULL) {
+        leave_sockets(current, s->reload->given);
+        for (const rv_cycle_zone_t *z = current->zones; z != NULL; z = z->next)
+            rv_zone_leave_to(z->zone, s->before.master);
+    }
 }
 
 /* --- the end ------------------------------------------------------------------------- */

@@ -50,8 +50,17 @@ int rv_succession_is_starting(const rv_succession_t *s);
 /* The pid of the one that follows and is ready; 0: there is none. */
 pid_t rv_succession_heir(const rv_succession_t *s);
 
-/* 1: what has a name in the system is this master's to remove. */
-int rv_succession_owns_names(const rv_succession_t *s);
+/* This master ends: names in the system that another one has use for are left to that. */
+void rv_succession_leave_names(rv_succession_t *s);
+
+/* Of those who have asked for an upgrade while one was made: theirs is the same outcome. */
+void rv_succession_repeat_outcome(rv_succession_t *s);
+
+/*
+ * Where somebody waits for this very process: what is meant for the daemon, and not just for this
+ * master, is passed on to the heir. That is TERM, and QUIT once this one is told already.
+ */
+void rv_succession_pass_on(const rv_succession_t *s, unsigned came, int is_stopping);
 
 /* In a forked child: gives up what is the master's. */
 void rv_succession_forget(rv_succession_t *s);

@@ -19,7 +19,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { KILL_MSEC = 10 * 1000 }; /* from TERM to KILL */
+enum {
+    GRACE_MSEC = 1000,    /* for it to say itself that its workers do not get ready */
+    KILL_MSEC = 10 * 1000 /* from TERM to KILL */
+};
 
 static void
 on_ready(int fd, short what, void *data)
@@ -102,7 +105,7 @@ rv_upgrade_begin(rv_upgrade_t *u, const rv_upgrade_command_t *command, rv_loop_t
     rv_fd_close(&u->alive[0]);
     if (pid != -1) {
         u->pid = pid;
-        u->until = rv_loop_now() + (int64_t) cycle->core->worker_startup_timeout;
+        u->until = rv_loop_now() + (int64_t) cycle->core->worker_startup_timeout + GRACE_MSEC;
         return RV_OK;
     }
     rv_upgrade_forget(u);
@@ -123,18 +126,16 @@ rv_upgrade_reaped(rv_upgrade_t *u, pid_t pid, int status)
     return 1;
 }
 
-/* Keeps the last line: what went wrong is said last. */
 static void
 keep(rv_upgrade_t *u, const char *bytes, size_t length)
 {
     for (size_t i = 0; i < length; i++) {
         if (bytes[i] == '\0')
             u->is_ready = 1;
-        if (u->used > 0 && u->text[u->used - 1] == '\n')
-            u->used = 0;
-        if (u->used < sizeof(u->text) - 1)
+        else if (u->used < sizeof(u->text) - 1)
             u->text[u->used++] = bytes[i];
     }
+    u->text[u->used] = '\0';
 }
 
 static void
@@ -151,44 +152,50 @@ listen_to(rv_upgrade_t *u)
     }
 }
 
-/* What it said last, without the mark that a terminal gets, or how it ended. */
+/* Every error that it has told, without the marks that a terminal gets. */
+static size_t
+list_errors(const rv_upgrade_t *u, char *reason)
+{
+    static const char warning[] = RV_NAME ": [warn] ";
+    size_t used = 0;
+
+    for (const char *line = u->text, *end; *line != '\0'; line = end + (*end != '\0')) {
+        const char *mark = strstr(line, "] ");
+
+        end = line + strcspn(line, "\n");
+        if (strncmp(line, warning, strlen(warning)) == 0 || used >= RV_CYCLE_REASON)
+            continue;
+        if (strncmp(line, RV_NAME ": [", strlen(RV_NAME) + 3) == 0 && mark != NULL && mark < end)
+            line = mark + 2;
+        used += (size_t) snprintf(reason + used, RV_CYCLE_REASON - used, "%s%.*s",
+            used > 0 ? "; " : "", (int) (end - line), line);
+    }
+    return used;
+}
+
+/* Why there is no new master any more. */
 static void
 explain(const rv_upgrade_t *u, int was_ready, char *reason)
 {
-    size_t length = u->used;
-    const char *said = u->text;
-
-    while (length > 0 && (said[length - 1] == '\n' || said[length - 1] == '\0'))
-        length--;
-    if (length > 0 && strncmp(said, RV_NAME ": [", strlen(RV_NAME) + 3) == 0
-        && memchr(said, ']', length) != NULL) {
-        const char *end = memchr(said, ']', length);
-        size_t cut = rv_min((size_t) (end - said) + 2, length);
-
-        said += cut;
-        length -= cut;
-    }
-
-    if (u->failing && !was_ready)
-        snprintf(reason, RV_CYCLE_REASON,
-            "the new master process was not ready within worker_startup_timeout");
-    else if (length > 0 && !was_ready)
-        snprintf(reason, RV_CYCLE_REASON, "%.*s", (int) length, said);
-    else if (WIFSIGNALED(u->status))
+    if (!was_ready && (list_errors(u, reason) > 0 || u->failing != NULL)) {
+        if (u->failing != NULL)
+            snprintf(reason, RV_CYCLE_REASON, "%s", u->failing);
+    } else if (WIFSIGNALED(u->status)) {
         snprintf(reason, RV_CYCLE_REASON, "the new master process %ld was killed by signal %d",
             (long) u->pid, WTERMSIG(u->status));
-    else
+    } else {
         snprintf(reason, RV_CYCLE_REASON, "the new master process %ld exited with code %d",
             (long) u->pid, WEXITSTATUS(u->status));
+    }
 }
 
 void
-rv_upgrade_abort(rv_upgrade_t *u)
+rv_upgrade_abort(rv_upgrade_t *u, const char *why)
 {
-    if (u->pid == 0 || u->is_ready || u->failing)
+    if (u->pid == 0 || u->is_ready || u->failing != NULL)
         return;
 
-    u->failing = 1;
+    u->failing = why;
     u->until = rv_loop_now() + KILL_MSEC;
     kill(u->pid, SIGTERM);
 }
@@ -213,11 +220,11 @@ rv_upgrade_settle(rv_upgrade_t *u, char reason[RV_CYCLE_REASON])
     if (u->is_ready)
         return was_ready ? RV_AGAIN : RV_OK;
 
-    if (rv_loop_now() >= u->until && u->failing) {
+    if (rv_loop_now() >= u->until && u->failing != NULL) {
         u->until = INT64_MAX;
         kill(u->pid, SIGKILL);
     } else if (rv_loop_now() >= u->until) {
-        rv_upgrade_abort(u);
+        rv_upgrade_abort(u, "the new master process was not ready within worker_startup_timeout");
     }
     return RV_AGAIN;
 }

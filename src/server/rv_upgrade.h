@@ -22,14 +22,14 @@ typedef struct {
     int is_ready;
     int gone; /* reaped */
     int status;
-    int64_t until; /* ms: it has until then to get ready, then until it is killed */
-    int failing;   /* it had its time */
+    int64_t until;       /* ms: it has until then to get ready, then until it is killed */
+    const char *failing; /* why it is told to go; NULL: it is not */
 
     int ready[2]; /* [0]: what it says */
     int alive[2]; /* [1]: it sees the end of this process */
     rv_loop_watch_t *watch;
     int readable;
-    char text[RV_CYCLE_REASON]; /* the last that it said */
+    char text[4096]; /* what it said */
     size_t used;
 } rv_upgrade_t;
 
@@ -54,8 +54,8 @@ int rv_upgrade_reaped(rv_upgrade_t *u, pid_t pid, int status);
  */
 int rv_upgrade_settle(rv_upgrade_t *u, char reason[RV_CYCLE_REASON]);
 
-/* It is not to become ready any more. */
-void rv_upgrade_abort(rv_upgrade_t *u);
+/* It is not to become ready any more, for this reason, a constant text. */
+void rv_upgrade_abort(rv_upgrade_t *u, const char *why);
 
 /* When to ask that next, ms; INT64_MAX: not before something happens. */
 int64_t rv_upgrade_due(const rv_upgrade_t *u);

@@ -68,6 +68,12 @@ rv_zone_adopt(rv_zone_t *zone)
     return rv_shm_move(&zone->shm, zone->path);
 }
 
+void
+rv_zone_leave_to(rv_zone_t *zone, pid_t pid)
+{
+    atomic_store(&rv_zone_layout_header(zone)->pid, pid);
+}
+
 int
 rv_zone_fd(const rv_zone_t *zone)
 {

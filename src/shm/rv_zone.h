@@ -102,6 +102,9 @@ void rv_zone_hold(rv_zone_t *zone, rv_zone_t *old);
  * last opening. RV_ERROR and errno: the file could not be put there. */
 int rv_zone_adopt(rv_zone_t *zone);
 
+/* Its name is that other process's to remove, which has it too. */
+void rv_zone_leave_to(rv_zone_t *zone, pid_t pid);
+
 /* An object of this process that lives as long as the zone is open here; `release` gives it back. */
 void rv_zone_set_handle(rv_zone_t *zone, void *handle, void (*release)(void *));
 void *rv_zone_handle(const rv_zone_t *zone);

@@ -26,6 +26,7 @@ int reeve_main(int argc, char **argv);
 
 #include <fcntl.h>
 #include <limits.h>
+#include <signal.h>
 #include <sys/stat.h>
 
 /* --- the module ----------------------------------------------------------------------- */
