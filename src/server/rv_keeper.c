@@ -119,9 +119,12 @@ is_alive(kept_t *m)
 static pid_t
 in_charge(keeper_t *k, int *pipe)
 {
+    unsigned last = k->count;
+
     do {
         while (k->count > 0 && !is_alive(&k->master[k->count - 1])) {
-            if (k->master[--k->count].ended)
+            k->count--;
+            if (k->count + 1 >= last && k->master[k->count].ended) /* those before are long gone */
                 k->status = k->master[k->count].status;
         }
         if (k->count > 0)
