@@ -316,8 +316,6 @@ rv_cycle_commit(rv_cycle_t *cycle, rv_cycle_t *old)
         if (rv_listener_commit(&l->listener, same == NULL ? NULL : &same->listener, error) != RV_OK)
             rv_log(RV_LOG_ERROR, 0, "%s", error);
     }
-    if (old != NULL)
-        rv_cycle_close_listeners(old, 1);
     rv_log_use(&cycle->log);
     for (const rv_cycle_zone_t *z = cycle->zones; z != NULL; z = z->next) {
         if (z->warning != NULL)

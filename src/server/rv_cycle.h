@@ -88,7 +88,7 @@ int rv_cycle_listen_all(rv_cycle_t *cycle, char reason[RV_CYCLE_REASON]);
 
 /*
  * The cycle takes the old one's place (NULL: there is none): zones are this process's to remove, unix sockets that both have are now
- * its own, those that only the old one has are removed, and lines go to its logs.
+ * its own, and lines go to its logs. The old one's listeners are to be closed then.
  */
 void rv_cycle_commit(rv_cycle_t *cycle, rv_cycle_t *old);
 

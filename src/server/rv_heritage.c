@@ -176,7 +176,7 @@ rv_heritage_take(rv_heritage_t *h)
 }
 
 static int
-give_listener(line_t *line, rv_cycle_t *given, const rv_cycle_t *wanted, char *reason)
+give_listener(line_t *line, rv_cycle_t *given, char *reason)
 {
     const char *why;
     rv_listener_t *ls = rv_inherit_listener(given, line->fd, &why);
@@ -188,8 +188,7 @@ give_listener(line_t *line, rv_cycle_t *given, const rv_cycle_t *wanted, char *r
     }
     ls->backlog = (int) line->backlog;
     ls->mode = line->mode;
-    /* the file of a socket that is not wanted any more stays the other master's */
-    ls->bound_path = line->own && rv_cycle_find_listener(wanted, &ls->addr) != NULL;
+    ls->bound_path = (int) line->own;
     return RV_OK;
 }
 
@@ -236,7 +235,7 @@ rv_heritage_give(const rv_heritage_t *h, rv_cycle_t *given, const rv_cycle_t *wa
 
     while (result == RV_OK && read_line(&at, &line) == RV_OK) {
         if (strcmp(line.word, "listen") == 0)
-            result = give_listener(&line, given, wanted, reason);
+            result = give_listener(&line, given, reason);
         else if (strcmp(line.word, "zone") == 0)
             result = give_zone(&line, given, wanted, reason);
     }

@@ -391,9 +391,9 @@ finish(master_t *m)
     rv_pidfile_remove(&m->reload.pidfile);
     rv_log(RV_LOG_NOTICE, 0, "exit");
     rv_counts_leave();
-    rv_generations_free(&m->all, NULL, 1);
-    if (m->reload.given != NULL)
+    if (m->reload.given != NULL) /* zones of it may be the generation's too */
         rv_cycle_free(m->reload.given, 0);
+    rv_generations_free(&m->all, NULL, 1);
     rv_fd_close(&m->notify);
     rv_fd_close(&m->workers.liveness[0]);
     rv_fd_close(&m->workers.liveness[1]);

@@ -114,6 +114,7 @@ commit(rv_reload_t *r)
     if (old == NULL)
         return;
 
+    rv_cycle_close_listeners(old, 1);
     step_down(r, old);
     rv_log(RV_LOG_NOTICE, 0, "reload done, generation %u, %u workers are ready", cycle->generation,
         rv_workers_ready(cycle));

@@ -42,11 +42,26 @@ rv_succession_init(rv_succession_t *s)
     return s->watch == NULL ? RV_ERROR : RV_OK;
 }
 
+/* What was given is not needed any more: what nobody wants goes for good where there is nobody else. */
+static void
+give_up(rv_succession_t *s)
+{
+    rv_cycle_t *given = s->reload->given;
+
+    if (given == NULL)
+        return;
+    rv_cycle_close_listeners(given, s->before.master == 0);
+    rv_cycle_free(given, 0);
+    s->reload->given = NULL;
+}
+
 void
 rv_succession_started(rv_succession_t *s)
 {
     if (s->before.master != 0 && s->keeper[1] != -1)
         dprintf(s->keeper[1], "%ld\n", (long) getpid());
+    if (s->before.master == 0)
+        give_up(s); /* passed sockets are the first generation's */
 }
 
 /* --- the one after ------------------------------------------------------------------ */
@@ -239,8 +254,7 @@ rv_succession_tick(rv_succession_t *s)
             return;
         rv_generations_retire_stats(s->reload->all, given->stats);
     }
-    rv_cycle_free(given, 0);
-    s->reload->given = NULL;
+    give_up(s);
     s->sweeping = 0;
 }
 
@@ -270,6 +284,7 @@ rv_succession_leave_names(rv_succession_t *s)
         for (const rv_cycle_zone_t *z = current->zones; z != NULL; z = z->next)
             rv_zone_leave_to(z->zone, s->before.master);
     }
+    give_up(s);
 }
 
 /* --- the end ------------------------------------------------------------------------- */

@@ -50,7 +50,7 @@ int rv_succession_is_starting(const rv_succession_t *s);
 /* The pid of the one that follows and is ready; 0: there is none. */
 pid_t rv_succession_heir(const rv_succession_t *s);
 
-/* This master ends: names in the system that another one has use for are left to that. */
+/* This master is told to end: names in the system that another one has use for are left to that. */
 void rv_succession_leave_names(rv_succession_t *s);
 
 /* Of those who have asked for an upgrade while one was made: theirs is the same outcome. */
