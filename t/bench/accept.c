@@ -227,8 +227,8 @@ measure(void (*watch)(rv_loop_t *loop))
         close(connect_client());
     cost_t after = sum(pids);
     stop_workers(pids);
-    return (cost_t){ (after.wakeups - before.wakeups) / CLIENTS,
-        (after.usec - before.usec) / CLIENTS };
+    return (
+        cost_t){ (after.wakeups - before.wakeups) / CLIENTS, (after.usec - before.usec) / CLIENTS };
 }
 
 /* How many clients the fullest worker has, of those that stay. */

@@ -1,24 +1,47 @@
 /*
- * preload_accept: a worker that is killed when the kernel has just given it a connection.
+ * preload_accept: a worker to which something happens just before or after accept().
  *
- * Before anything else can happen, if the file exists that RV_TEST_DIE_ACCEPTED names.
+ * It is killed when the kernel has just given it a connection, before anything else can
+ * happen, if the file exists that RV_TEST_DIE_ACCEPTED names. It is sent the signal that stands in
+ * the file RV_TEST_BEFORE_ACCEPT before it accepts; only one is, since it removes the file.
  */
 #include <dlfcn.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-static const char *die_file;
+static const char *die_file, *before_file;
 
 /* A copy: the title of the process is written over the environment. */
+static const char *
+copy_variable(const char *name)
+{
+    const char *value = getenv(name);
+
+    return value == NULL ? NULL : strdup(value);
+}
+
 __attribute__((constructor)) static void
 init(void)
 {
-    const char *value = getenv("RV_TEST_DIE_ACCEPTED");
+    die_file = copy_variable("RV_TEST_DIE_ACCEPTED");
+    before_file = copy_variable("RV_TEST_BEFORE_ACCEPT");
+}
 
-    die_file = value == NULL ? NULL : strdup(value);
+static void
+suffer(void)
+{
+    char text[8] = "";
+    int fd = before_file == NULL ? -1 : open(before_file, O_RDONLY);
+
+    if (fd == -1)
+        return;
+    if (read(fd, text, sizeof(text) - 1) > 0 && unlink(before_file) == 0)
+        raise(atoi(text));
+    close(fd);
 }
 
 static int
@@ -35,6 +58,7 @@ accept4(int fd, struct sockaddr *addr, socklen_t *length, int flags)
     int (*next)(int, struct sockaddr *, socklen_t *, int) =
         (int (*)(int, struct sockaddr *, socklen_t *, int)) dlsym(RTLD_NEXT, "accept4");
 
+    suffer();
     return given(next(fd, addr, length, flags));
 }
 
@@ -45,5 +69,6 @@ accept(int fd, struct sockaddr *addr, socklen_t *length)
     int (*next)(int, struct sockaddr *, socklen_t *) =
         (int (*)(int, struct sockaddr *, socklen_t *)) dlsym(RTLD_NEXT, "accept");
 
+    suffer();
     return given(next(fd, addr, length));
 }
