@@ -31,8 +31,8 @@ struct rv_connections_s {
 const rv_stats_def_t rv_connection_stats[] = {
     { "accepts", RV_STATS_COUNTER, "Accepted client connections." },
     { "handled", RV_STATS_COUNTER, "Client connections that were taken on." },
-    { "pauses{reason=\"limit\"}", RV_STATS_COUNTER, "Times that accepting paused." },
-    { "pauses{reason=\"descriptors\"}", RV_STATS_COUNTER, "Times that accepting paused." },
+    { "pauses{reason=\"limit\"}", RV_STATS_COUNTER, "Times that accepting clients paused." },
+    { "pauses{reason=\"descriptors\"}", RV_STATS_COUNTER, "Times that accepting clients paused." },
     { "waiting", RV_STATS_GAUGE, "Idle client connections." },
     { "reading", RV_STATS_GAUGE, "Client connections whose request is being read." },
     { "writing", RV_STATS_GAUGE, "Client connections that are being answered." },
