@@ -9,13 +9,18 @@
 #include "look.h"
 #include "rv_base.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <sys/stat.h>
 
 #define HELLO HTTP_STATUS HTTP_RETURN("/hello", "200 hello")
 #define GET "GET /hello HTTP/1.1\r\nHost: a\r\n\r\n"
 
-enum { WORKERS = 16, CLIENTS = 160 };
+enum {
+    WORKERS = 16,
+    CLIENTS = 160,
+    CALM_MSEC = 10 * 1000 /* without a pause, and the next is told */
+};
 
 static daemon_t d;
 static char text[4096];
@@ -257,6 +262,66 @@ START_TEST(client_whose_worker_is_killed_before_it_accepts_is_served)
 }
 END_TEST
 
+/* --- no room in the system ---------------------------------------------------------------- */
+
+static int clients_before[WORKERS], kept;
+
+/* Another client has come; now each of the four workers has some. */
+static int
+each_has_clients(daemon_t *unused, void *data)
+{
+    int have = 0;
+
+    (void) unused;
+    (void) data;
+    if (kept >= CLIENTS) /* the oldest goes */
+        close(fds[kept % CLIENTS]);
+    fds[kept++ % CLIENTS] = come();
+    for (int i = 0; i < 4; i++)
+        have += daemon_fd_count(pids[i]) > clients_before[i];
+    return have == 4;
+}
+
+static int
+three_have_paused(daemon_t *unused, void *data)
+{
+    (void) unused;
+    (void) data;
+    close(come());
+    return daemon_log_count(&d, "[warn]") >= 3;
+}
+
+START_TEST(clients_are_served_while_accept_fails_in_all_workers_but_one)
+{
+    static const int errors[] = { EMFILE, ENFILE, ENOBUFS, ENOMEM };
+    char order[64], line[64];
+
+    daemon_setup(&d);
+    const char *file = daemon_path(&d, "fail");
+    setenv("RV_TEST_FAIL_ACCEPT", file, 1);
+    daemon_preload(&d, "preload_accept");
+    start(4, "", addresses[0]);
+    for (int i = 0; i < 4; i++)
+        clients_before[i] = daemon_fd_count(pids[i]);
+
+    snprintf(order, sizeof(order), "%d %ld", errors[_i], (long) pids[0]);
+    daemon_write(file, order, strlen(order));
+    int64_t began = http_now();
+    daemon_wait(&d, three_have_paused, NULL, "workers try in vain");
+    for (int i = 0; i < 20; i++)
+        close(come());
+    snprintf(line, sizeof(line), "accept() failed, accepting pauses (%d: ", errors[_i]);
+    ck_assert_int_ge(daemon_log_count(&d, line), 3);
+    ck_assert_int_le(daemon_log_count(&d, line), 3 * (1 + (http_now() - began) / CALM_MSEC));
+
+    ck_assert_int_eq(unlink(file), 0);
+    kept = 0;
+    daemon_wait(&d, each_has_clients, NULL, "all workers accept again");
+    leave(0, rv_min(kept, (int) CLIENTS));
+    daemon_teardown(&d);
+}
+END_TEST
+
 /* --- full workers ----------------------------------------------------------------------- */
 
 /* Workers who have two clients each, and one client who waits. */
@@ -336,6 +401,7 @@ main(void)
     tcase_add_test(tc, clients_are_served_while_all_workers_but_one_are_stopped);
     tcase_add_test(tc, client_whose_worker_is_stopped_before_it_accepts_is_served_by_another);
     tcase_add_test(tc, client_whose_worker_is_killed_before_it_accepts_is_served);
+    tcase_add_loop_test(tc, clients_are_served_while_accept_fails_in_all_workers_but_one, 0, 4);
     tcase_add_test(tc, client_finds_the_worker_that_has_room);
     tcase_add_test(tc, client_who_waits_is_served_by_the_next_generation);
     tcase_add_loop_test(tc, client_who_waits_is_served_by_the_successor_of_a_full_worker, 0, 4);
