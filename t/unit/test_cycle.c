@@ -154,6 +154,8 @@ commit(rv_cycle_t *cycle, rv_cycle_t *old)
 {
     ck_assert_msg(rv_cycle_listen_all(cycle, reason) == RV_OK, "%s", reason);
     rv_cycle_commit(cycle, old);
+    if (old != NULL)
+        rv_cycle_close_listeners(old, 1);
 }
 
 /* Somebody accepts there. */
