@@ -20,10 +20,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#if RV_HAVE_DUMPABLE
-#include <sys/prctl.h>
-#endif
-
 extern char **environ;
 
 static char *title;
@@ -193,31 +189,19 @@ rv_daemon_user(const char *user, const char *group, rv_daemon_user_t *result, co
 }
 
 int
-rv_daemon_become(const rv_daemon_user_t *user)
+rv_daemon_take_groups(const rv_daemon_user_t *user)
 {
-    if (setgid(user->gid) == -1 || initgroups(user->name, user->gid) == -1
-        || setuid(user->uid) == -1)
+    if (setgid(user->gid) == -1 || initgroups(user->name, user->gid) == -1)
         return RV_ERROR;
 
     return RV_OK;
 }
 
-#if RV_HAVE_DUMPABLE
-
-void
-rv_daemon_allow_core(void)
+int
+rv_daemon_become(const rv_daemon_user_t *user)
 {
-    (void) prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
+    return setuid(user->uid) == 0 ? RV_OK : RV_ERROR;
 }
-
-#else
-
-void
-rv_daemon_allow_core(void)
-{
-}
-
-#endif
 
 /* Where the run of strings that begins at `end` ends. */
 static char *

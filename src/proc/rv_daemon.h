@@ -46,11 +46,12 @@ int rv_daemon_to_null(int fd);
 int rv_daemon_user(
     const char *user, const char *group, rv_daemon_user_t *result, const char **missing);
 
-/* Becomes the user, with its groups, for good. Root only. */
+/*
+ * Takes the user's groups, which are looked up in files of the system. Then
+ * becomes the user, for good. Root only; RV_ERROR and errno.
+ */
+int rv_daemon_take_groups(const rv_daemon_user_t *user);
 int rv_daemon_become(const rv_daemon_user_t *user);
-
-/* Lets a process that has changed its user leave a core file behind. */
-void rv_daemon_allow_core(void);
 
 /*
  * Makes room for titles, once, at the very start of main; argv and environ are moved. Then

@@ -8,10 +8,12 @@
 #include "rv_log_output.h"
 #include "rv_loop.h"
 #include "rv_parse.h"
+#include "rv_sandbox_filter.h"
 #include "rv_shm.h"
 
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 extern char **environ;
@@ -104,6 +106,17 @@ set_env(rv_conf_t *cf, const rv_directive_t *d, const char *value, void *field)
 }
 
 static int
+set_sandbox(rv_conf_t *cf, const rv_directive_t *d, const char *value, void *field)
+{
+    if (rv_conf_set_flag(cf, d, value, field) != RV_OK)
+        return RV_ERROR;
+
+    if (!*(int *) field || rv_sandbox_filter_is_there())
+        return RV_OK;
+    return rv_conf_error(cf, "\"sandbox = on\" needs a program that was built with libseccomp");
+}
+
+static int
 set_use(rv_conf_t *cf, const rv_directive_t *d, const char *value, void *field)
 {
     if (rv_loop_has_method(value))
@@ -164,6 +177,10 @@ static const rv_directive_t main_directives[] = {
         "working directory of the workers (PATH)", NULL, 0 },
     { "env", set_env, MAIN(env), NULL, "a variable that workers keep, or get (NAME[=VALUE])", NULL,
         RV_DIRECTIVE_REPEAT },
+    { "chroot", rv_conf_set_path, MAIN(chroot), NULL,
+        "root directory of the workers, when started as root (PATH)", NULL, 0 },
+    { "sandbox", set_sandbox, MAIN(sandbox), RV_SANDBOX,
+        "end a worker that makes a system call it has no need of (on|off)", NULL, 0 },
     { .name = NULL },
 };
 
@@ -258,5 +275,6 @@ rv_core_set_environment(const rv_core_conf_t *core)
             put_variable(made, text);
     }
     environ = made;
+    tzset();
     return RV_OK;
 }

@@ -43,6 +43,8 @@ typedef struct {
     rv_core_log_t *logs;
     const char *working_directory; /* NULL: as it is */
     rv_core_env_t *env;
+    const char *chroot; /* NULL: none */
+    int sandbox;        /* workers have a filter of system calls */
 } rv_core_conf_t;
 
 typedef struct {
@@ -62,7 +64,7 @@ extern const rv_module_t rv_core_module;
 
 /*
  * Gives the worker the environment that the configuration asks for: TZ, and
- * what `env` names.
+ * what `env` names. The time zone is in force, and its file read, after this.
  */
 int rv_core_set_environment(const rv_core_conf_t *core);
 

@@ -10,6 +10,7 @@
 #include "rv_conf_set.h"
 #include "rv_counts.h"
 #include "rv_log_output.h"
+#include "rv_rights.h"
 #include "rv_stats_fold.h"
 #include "rv_stats_zone.h"
 
@@ -44,6 +45,7 @@ call_configure(rv_cycle_t *cycle)
     cycle->core = rv_conf_get(cycle->conf, "main", NULL);
     cycle->events = rv_conf_get(cycle->conf, "events", NULL);
 
+    rv_rights_check(cycle->core, cycle->conf);
     if (rv_stats_zone_add(cycle) != RV_OK)
         return;
 

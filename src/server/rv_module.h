@@ -38,6 +38,16 @@ typedef struct {
 
     void (*drain)(rv_worker_t *worker);
     void (*exit_worker)(rv_worker_t *worker);
+
+    /*
+     * With `sandbox = on` a worker that has called init_worker of all modules may
+     * make no system call but those that rv_sandbox_filter.c lists: it can
+     * accept, receive and send, and open files for reading. Here a module names what
+     * it needs beyond that, up to NULL: { "socket", "connect", NULL }. A
+     * name allows the call with all arguments, to all modules; an unknown one
+     * is an error of the configuration.
+     */
+    const char *const *syscalls;
 } rv_module_t;
 
 /* All modules of this build, up to NULL; written by configure. */

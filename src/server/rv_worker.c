@@ -14,14 +14,15 @@
 #include "rv_mesh.h"
 #include "rv_process.h"
 #include "rv_reopen.h"
+#include "rv_rights.h"
 #include "rv_signal.h"
 #include "rv_stats_fold.h"
 #include "rv_stats_outcome.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 enum {
@@ -66,48 +67,14 @@ on_beat(int fd, short what, void *data)
 /* --- becoming a worker ---------------------------------------------------------------- */
 
 static int
-set_limit(int resource, const rv_core_limit_t *wanted, const char *name)
+set_directory(const rv_core_conf_t *core)
 {
-    struct rlimit limit = { wanted->value, wanted->value };
-
-    if (!wanted->is_set || setrlimit(resource, &limit) == 0)
+    if (core->working_directory == NULL || chdir(core->working_directory) == 0)
         return RV_OK;
 
-    rv_log(RV_LOG_EMERG, errno, "setting %s to %zu failed", name, wanted->value);
+    rv_log(RV_LOG_EMERG, errno, "changing to working_directory \"%s\" failed",
+        core->working_directory);
     return RV_ERROR;
-}
-
-/* What needs the rights of root, and then giving them up. */
-static int
-set_rights(const rv_core_conf_t *core)
-{
-    if (core->worker_priority != 0
-        && setpriority(PRIO_PROCESS, 0, (int) core->worker_priority) == -1)
-        rv_log(RV_LOG_ERROR, errno, "setting worker_priority to %lld failed",
-            (long long) core->worker_priority);
-
-    if (set_limit(RLIMIT_NOFILE, &core->worker_rlimit_nofile, "worker_rlimit_nofile") != RV_OK
-        || set_limit(RLIMIT_CORE, &core->worker_rlimit_core, "worker_rlimit_core") != RV_OK)
-        return RV_ERROR;
-
-    if (geteuid() == 0 && rv_daemon_become(&core->user.user) != RV_OK) {
-        rv_log(RV_LOG_EMERG, errno, "becoming user \"%s\" failed", core->user.user.name);
-        return RV_ERROR;
-    }
-    if (core->worker_rlimit_core.is_set)
-        rv_daemon_allow_core();
-    return RV_OK;
-}
-
-static int
-set_surroundings(const rv_core_conf_t *core)
-{
-    if (core->working_directory != NULL && chdir(core->working_directory) == -1) {
-        rv_log(RV_LOG_EMERG, errno, "changing to working_directory \"%s\" failed",
-            core->working_directory);
-        return RV_ERROR;
-    }
-    return rv_core_set_environment(core);
 }
 
 /* Gives up the listening descriptors that are other workers'. */
@@ -155,7 +122,7 @@ init(rv_worker_t *w)
 {
     const rv_cycle_t *cycle = w->cycle;
 
-    if (set_surroundings(cycle->core) != RV_OK || rv_signal_init() != RV_OK)
+    if (set_directory(cycle->core) != RV_OK || rv_signal_init() != RV_OK)
         return RV_ERROR;
 
     w->stats = cycle->stats;
@@ -176,13 +143,24 @@ init(rv_worker_t *w)
     return init_modules(w);
 }
 
+/* For leave_terminal, which comes after a chroot. */
+static int
+open_null(rv_worker_t *w)
+{
+    w->null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    return w->null == -1 ? RV_ERROR : RV_OK;
+}
+
 /* The terminal was for what could go wrong until now. */
 static void
-leave_terminal(const rv_core_conf_t *core)
+leave_terminal(rv_worker_t *w)
 {
+    const rv_core_conf_t *core = w->cycle->core;
+
     rv_log_terminal(RV_LOG_NONE);
     if (core->daemon && !rv_log_uses_stderr())
-        (void) rv_daemon_to_null(STDERR_FILENO);
+        (void) dup2(w->null, STDERR_FILENO);
+    rv_fd_close(&w->null);
 }
 
 /* --- orders ------------------------------------------------------------------------------ */
@@ -195,7 +173,7 @@ start(rv_worker_t *w)
     if (w->started || w->draining)
         return;
     w->started = 1;
-    leave_terminal(w->cycle->core);
+    leave_terminal(w);
     for (rv_cycle_listener_t *l = w->cycle->listeners; l != NULL; l = l->next) {
         while ((fd = rv_listener_pop(&l->listener)) != -1) {
             if (rv_connections_listen(w->connections, fd, l->service, l->conf) != RV_OK) {
@@ -454,6 +432,7 @@ finish(rv_worker_t *w)
     if (w->loop != NULL)
         rv_loop_destroy(w->loop);
     rv_fd_close(&w->liveness);
+    rv_fd_close(&w->null);
     rv_stats_heartbeat(
         w->cycle->stats, (uint64_t) rv_loop_now()); /* the row is whole, or is again */
 }
@@ -461,7 +440,7 @@ finish(rv_worker_t *w)
 int
 rv_worker_run(rv_cycle_t *cycle, unsigned number, unsigned row, int liveness)
 {
-    rv_worker_t w = { .cycle = cycle, .number = number, .liveness = liveness };
+    rv_worker_t w = { .cycle = cycle, .number = number, .liveness = liveness, .null = -1 };
     int result = RV_ERROR;
 
     rv_daemon_title("worker process");
@@ -470,8 +449,10 @@ rv_worker_run(rv_cycle_t *cycle, unsigned number, unsigned row, int liveness)
     rv_counts_forked();
     keep_listeners(&w);
 
-    if (rv_stats_own(cycle->stats, row) != RV_OK || set_rights(cycle->core) != RV_OK
-        || init(&w) != RV_OK || watch_others(&w) != RV_OK) {
+    if (rv_stats_own(cycle->stats, row) != RV_OK || open_null(&w) != RV_OK
+        || rv_core_set_environment(cycle->core) != RV_OK || rv_rights_give_up(cycle->core) != RV_OK
+        || init(&w) != RV_OK || watch_others(&w) != RV_OK
+        || rv_rights_confine(cycle->core) != RV_OK) {
         rv_log(RV_LOG_ERROR, errno, "worker %u could not be initialised", number);
     } else if (rv_mesh_ready() == RV_OK) {
         rv_signal_unblock();
@@ -484,10 +465,11 @@ rv_worker_run(rv_cycle_t *cycle, unsigned number, unsigned row, int liveness)
 int
 rv_worker_run_alone(rv_cycle_t *cycle, void (*ready)(void *), void *data)
 {
-    rv_worker_t w = { .cycle = cycle, .liveness = -1 };
+    rv_worker_t w = { .cycle = cycle, .liveness = -1, .null = -1 };
     int result = RV_ERROR;
 
-    if (rv_counts_enter(cycle->stats, 0, cycle->generation) == RV_OK && init(&w) == RV_OK) {
+    if (rv_counts_enter(cycle->stats, 0, cycle->generation) == RV_OK && open_null(&w) == RV_OK
+        && rv_core_set_environment(cycle->core) == RV_OK && init(&w) == RV_OK) {
         rv_stats_set_master(cycle->stats, getpid(), time(NULL), cycle->generation);
         start(&w);
         ready(data);

@@ -23,6 +23,7 @@ struct rv_worker_s {
     int signalled;          /* noted by callbacks, acted on between steps */
     int readable;
     int orphaned;
+    int null; /* /dev/null until the worker has left the terminal; -1 */
     int started;
     int draining;
     int done;

@@ -329,7 +329,8 @@ const char *
 rv_workers_describe(int status, char text[RV_WORKERS_TEXT])
 {
     if (WIFSIGNALED(status))
-        snprintf(text, RV_WORKERS_TEXT, "was killed by signal %d%s", WTERMSIG(status),
+        snprintf(text, RV_WORKERS_TEXT, "was killed by signal %d%s%s", WTERMSIG(status),
+            WTERMSIG(status) == SIGSYS ? " (a system call that the sandbox does not allow)" : "",
             WCOREDUMP(status) ? " (core dumped)" : "");
     else
         snprintf(text, RV_WORKERS_TEXT, "exited with code %d", WEXITSTATUS(status));

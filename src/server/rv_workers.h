@@ -65,7 +65,7 @@ int64_t rv_workers_kill_overdue(int64_t now);
 void rv_workers_bury(rv_process_t *p, rv_cycle_t *cycle, int64_t now);
 
 /* "exited with code 1" or "was killed by signal 9", in `text`. */
-#define RV_WORKERS_TEXT 64
+#define RV_WORKERS_TEXT 128
 const char *rv_workers_describe(int status, char text[RV_WORKERS_TEXT]);
 
 #endif

@@ -79,6 +79,8 @@ START_TEST(without_a_word_everything_has_its_default)
     ck_assert_int_eq(core->logs->level, RV_LOG_ERROR);
     ck_assert_ptr_null(core->working_directory);
     ck_assert_ptr_null(core->env);
+    ck_assert_ptr_null(core->chroot);
+    ck_assert_int_eq(core->sandbox, strcmp(RV_SANDBOX, "on") == 0);
     ck_assert_uint_eq(events->worker_connections, 1024);
     ck_assert_ptr_null(events->use);
     ck_assert_ptr_null(rv_conf_get(cf, "zone", "stats"));
@@ -169,6 +171,7 @@ static const struct {
     { "error_log = syslog:colour=red info", "colour=red" },
     { "env = =value", "invalid value \"=value\"" },
     { "user = a b c", "invalid value \"a b c\"" },
+    { "sandbox = yes", "it must be \"on\" or \"off\"" },
     { "events.worker_connections = 0", "out of range" },
     { "events.worker_connections = 10000001", "out of range" },
     { "events.use = magic", "event method \"magic\" is not available" },
@@ -218,6 +221,29 @@ START_TEST(user_is_whom_workers_run_as)
     ck_assert_str_eq(core->user.user.name, "root");
     ck_assert_uint_eq(core->user.user.uid, 0);
     ck_assert_uint_eq(core->user.user.gid, 0);
+}
+END_TEST
+
+START_TEST(chroot_is_a_path_under_the_prefix)
+{
+    ck_assert_str_eq(read_main("chroot = empty")->chroot, PREFIX "empty");
+    teardown();
+    setup();
+    ck_assert_str_eq(read_main("chroot = /var/empty")->chroot, "/var/empty");
+}
+END_TEST
+
+START_TEST(sandbox_is_an_error_where_the_program_has_none)
+{
+    ck_assert_int_eq(read_main("sandbox = off")->sandbox, 0);
+    teardown();
+    setup();
+    if (RV_HAVE_SECCOMP) {
+        ck_assert_int_eq(read_main("sandbox = on")->sandbox, 1);
+        return;
+    }
+    ck_assert_int_eq(read_text("sandbox = on"), RV_ERROR);
+    ck_assert_ptr_nonnull(strstr(first_message(), "built with libseccomp"));
 }
 END_TEST
 
@@ -340,6 +366,8 @@ core_suite(void)
     tcase_add_test(tcase, user_must_exist_where_it_counts);
     tcase_add_test(tcase, group_must_exist_where_it_counts);
     tcase_add_test(tcase, user_is_whom_workers_run_as);
+    tcase_add_test(tcase, chroot_is_a_path_under_the_prefix);
+    tcase_add_test(tcase, sandbox_is_an_error_where_the_program_has_none);
     tcase_add_test(tcase, logs_are_kept_in_order_with_their_levels);
     tcase_add_test(tcase, sixteen_logs_are_enough);
     tcase_add_loop_test(

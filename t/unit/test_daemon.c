@@ -368,7 +368,7 @@ become_nobody(void)
         return 1;
     if (rv_daemon_user("nobody", NULL, &user, &missing) != RV_OK)
         return 0; /* not everybody has one */
-    if (rv_daemon_become(&user) != RV_OK)
+    if (rv_daemon_take_groups(&user) != RV_OK || rv_daemon_become(&user) != RV_OK)
         return 2;
     if (getresuid(&uid[0], &uid[1], &uid[2]) == -1 || getresgid(&gid[0], &gid[1], &gid[2]) == -1)
         return 3;

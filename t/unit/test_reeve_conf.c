@@ -112,6 +112,7 @@ static const struct {
     { "user", "nobody nobody" },
     { "pid", "logs/reeve.pid" },
     { "error_log", "logs/error.log error" },
+    { "sandbox", "on" },
 };
 
 static int
