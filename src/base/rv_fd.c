@@ -27,6 +27,18 @@ rv_fd_close(int *fd)
     *fd = -1;
 }
 
+void
+rv_fd_discard(int *fd)
+{
+    const struct linger no = { 0, 0 };
+    int saved = errno;
+
+    if (*fd != -1) /* of anything but a socket this fails, and does not matter */
+        (void) setsockopt(*fd, SOL_SOCKET, SO_LINGER, &no, sizeof(no));
+    errno = saved;
+    rv_fd_close(fd);
+}
+
 static RV_UNUSED int
 set_flags(int fd)
 {

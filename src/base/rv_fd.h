@@ -11,6 +11,12 @@
 /* Closes *fd where it is one, and sets it to -1. Keeps errno. */
 void rv_fd_close(int *fd);
 
+/*
+ * The same for a descriptor that another process has sent: never waits, though
+ * that process may have told the socket to linger when it is closed.
+ */
+void rv_fd_discard(int *fd);
+
 /* A pipe, both ends close-on-exec and non-blocking. */
 int rv_fd_pipe(int fds[2]);
 

@@ -33,7 +33,10 @@ typedef struct {
     uint32_t pid; /* the word of those whose kernel gives none */
 } header_t;
 
-enum { RECORD = sizeof(header_t) + RV_CHANNEL_DATA };
+enum {
+    RECORD = sizeof(header_t) + RV_CHANNEL_DATA,
+    DRAINED = 4096 /* more messages than a socket holds */
+};
 
 typedef struct waiting_s {
     struct waiting_s *next;
@@ -125,7 +128,7 @@ rv_channel_destroy(rv_channel_t *ch)
 
     while (ch->first != NULL)
         drop_first(ch);
-    rv_fd_close(&ch->received_fd);
+    rv_fd_discard(&ch->received_fd);
     rv_fd_close(&ch->fd);
     free(ch->record);
     free(ch);
@@ -136,7 +139,7 @@ rv_channel_inherit(rv_channel_t *ch)
 {
     while (ch->first != NULL)
         drop_first(ch);
-    rv_fd_close(&ch->received_fd);
+    rv_fd_discard(&ch->received_fd);
     ch->filled = 0;
 }
 
@@ -332,7 +335,7 @@ rv_channel_is_waiting(const rv_channel_t *ch, uint32_t key)
 static int
 refuse(rv_channel_t *ch)
 {
-    rv_fd_close(&ch->received_fd);
+    rv_fd_discard(&ch->received_fd);
     ch->filled = 0;
     ch->counts.refused++;
     totals.refused++;
@@ -364,7 +367,7 @@ rv_channel_receive(rv_channel_t *ch, rv_message_t *msg)
         return result;
 
     if (got.fd != -1) {
-        rv_fd_close(&ch->received_fd);
+        rv_fd_discard(&ch->received_fd);
         ch->received_fd = got.fd;
     }
     ch->filled += got.length;
@@ -399,4 +402,19 @@ rv_channel_refuse(rv_channel_t *ch)
 {
     totals.refused++;
     return ++ch->counts.refused;
+}
+
+void
+rv_channel_drain(rv_channel_t *ch)
+{
+    rv_message_t msg;
+
+    for (int i = 0; i < DRAINED; i++) {
+        int result = rv_channel_receive(ch, &msg);
+
+        if (result == RV_OK)
+            rv_fd_discard(&msg.fd);
+        else if (result != RV_ERROR || errno != EPROTO)
+            return;
+    }
 }

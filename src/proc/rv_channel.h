@@ -109,6 +109,10 @@ int rv_channel_is_waiting(const rv_channel_t *ch, uint32_t key);
  */
 int rv_channel_receive(rv_channel_t *ch, rv_message_t *msg);
 
+/* Throws away what has come and was not received, so that destroying the channel
+ * never waits, whatever descriptors a dead peer has left in it. */
+void rv_channel_drain(rv_channel_t *ch);
+
 /* Counts a received message as refused, for a reason that the caller knows.
  * Returns how many there were: the first is worth a line in the log. */
 uint64_t rv_channel_refuse(rv_channel_t *ch);

@@ -3,6 +3,12 @@
  *
  * A probe decides whether the kernel vouches for the sender; where it does not
  * nobody does, and the pid is -1.
+ *
+ * The other processes of the mesh have the same open socket, and whoever of
+ * them has been taken over may change its flags and options. So each call says for
+ * itself that it must not wait, and takes every descriptor that can come with a message,
+ * the one of SO_PASSPIDFD too: what is left in the kernel's hands it closes
+ * in our name, and that can take as long as the sender has wished (SO_LINGER).
  */
 #include "rv_channel_socket.h"
 
@@ -13,11 +19,18 @@
 #include <sys/socket.h>
 #include <sys/uio.h>
 
-enum { MAX_FDS = 4 }; /* room to find, and close, what nobody should have sent */
+enum { MAX_FDS = 253 }; /* SCM_MAX_FD, the most that a message can carry */
+
+#if !defined(SCM_PIDFD)
+#define SCM_PIDFD 4 /* younger than some C libraries */
+#endif
 
 #if RV_HAVE_SCM_CREDENTIALS
 
-enum { CONTROL = CMSG_SPACE(sizeof(int) * MAX_FDS) + CMSG_SPACE(sizeof(struct ucred)) };
+enum {
+    CONTROL = CMSG_SPACE(sizeof(int) * MAX_FDS) + CMSG_SPACE(sizeof(int))
+        + CMSG_SPACE(sizeof(struct ucred))
+};
 
 static int
 ask_credentials(int fd)
@@ -40,7 +53,7 @@ take_credentials(struct cmsghdr *cmsg, pid_t *pid)
 
 #else
 
-enum { CONTROL = CMSG_SPACE(sizeof(int) * MAX_FDS) };
+enum { CONTROL = CMSG_SPACE(sizeof(int) * MAX_FDS) + CMSG_SPACE(sizeof(int)) };
 
 static int
 ask_credentials(int fd)
@@ -99,17 +112,19 @@ rv_channel_socket_send(int socket, const void *bytes, size_t length, int fd)
 
     ssize_t n;
     do
-        n = sendmsg(socket, &m, MSG_NOSIGNAL);
+        n = sendmsg(socket, &m, MSG_NOSIGNAL | MSG_DONTWAIT);
     while (n == -1 && errno == EINTR);
     return n;
 }
 
-/* Takes the descriptors out of a received message: keeps the first in *fd,
- * closes the others. Returns how many there were. */
+/* Takes the descriptors out of a received message: keeps the first that was sent in *fd,
+ * closes the others. Returns how many were sent. */
 static int
 take_descriptors(struct cmsghdr *cmsg, int *fd)
 {
-    if (cmsg->cmsg_level != SOL_SOCKET || cmsg->cmsg_type != SCM_RIGHTS)
+    int is_sent = cmsg->cmsg_type == SCM_RIGHTS;
+
+    if (cmsg->cmsg_level != SOL_SOCKET || (!is_sent && cmsg->cmsg_type != SCM_PIDFD))
         return 0;
 
     int count = (int) ((cmsg->cmsg_len - CMSG_LEN(0)) / sizeof(int));
@@ -117,12 +132,12 @@ take_descriptors(struct cmsghdr *cmsg, int *fd)
         int one;
 
         memcpy(&one, CMSG_DATA(cmsg) + (size_t) i * sizeof(int), sizeof(int));
-        if (*fd == -1)
+        if (is_sent && *fd == -1)
             *fd = one;
         else
-            rv_fd_close(&one);
+            rv_fd_discard(&one);
     }
-    return count;
+    return is_sent ? count : 0;
 }
 
 int
@@ -138,7 +153,7 @@ rv_channel_socket_receive(int socket, void *bytes, size_t room, rv_channel_recei
 
     *received = (rv_channel_received_t){ .pid = -1, .fd = -1 };
     do
-        n = recvmsg(socket, &m, MSG_CMSG_CLOEXEC);
+        n = recvmsg(socket, &m, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
     while (n == -1 && errno == EINTR);
 
     if (n == -1)
@@ -154,7 +169,7 @@ rv_channel_socket_receive(int socket, void *bytes, size_t room, rv_channel_recei
 
     /* the end has no sender (a stream's is said to be 0), an empty message has */
     int is_end = n == 0 && fds == 0 && received->pid <= 0;
-    rv_fd_close(&received->fd);
+    rv_fd_discard(&received->fd);
     errno = EPROTO;
     return is_end ? RV_DONE : RV_ERROR;
 }

@@ -3,20 +3,21 @@
  * descriptor behind; the next message is not touched by it.
  *
  * The bytes of a real message are taken off the socket, spoiled by a row of a
- * table, and put back with up to ten descriptors.
+ * table, and put back with as many descriptors as a message can carry.
  */
 #include "rv_channel.h"
 
 #include <check.h>
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #define LENGTH 100
-#define MAX_FDS 10
+#define MAX_FDS 253 /* the most that one message can carry */
 
 enum { MAGIC, TYPE, DATA_LENGTH, HEAD_WORDS = 6 };
 
@@ -49,7 +50,7 @@ static const fault_t faults[] = {
 };
 
 /* How many descriptors come with it. */
-static const int fd_counts[] = { 0, 1, 2, 3, 4, 5, MAX_FDS };
+static const int fd_counts[] = { 0, 1, 2, 3, 4, 5, 100, MAX_FDS };
 
 static const rv_channel_transport_t *transport;
 static rv_channel_t *from, *to;
@@ -248,6 +249,43 @@ START_TEST(empty_datagram_is_not_the_end)
 }
 END_TEST
 
+/* All processes of a mesh have the same open socket, and the same flags of it. */
+START_TEST(an_end_that_somebody_made_blocking_does_not_block)
+{
+    const rv_message_t msg = { .type = 70, .length = sizeof(bytes) / 3, .data = bytes, .fd = -1 };
+    rv_message_t got;
+    int result;
+
+    open_pair(_i);
+    ck_assert_int_eq(fcntl(rv_channel_fd(to), F_SETFL, 0), 0);
+    ck_assert_int_eq(fcntl(rv_channel_fd(from), F_SETFL, 0), 0);
+    ck_assert_int_eq(rv_channel_receive(to, &got), RV_AGAIN);
+    while ((result = rv_channel_send(from, &msg)) == RV_OK)
+        continue;
+    ck_assert_int_eq(result, RV_AGAIN);
+    close_pair();
+}
+END_TEST
+
+START_TEST(what_was_not_received_is_thrown_away_with_its_descriptors)
+{
+    rv_message_t msg;
+
+    open_pair(_i);
+    int before = open_descriptors();
+    for (int i = 0; i < 5; i++) {
+        put_bytes(good_bytes(), i % 3);
+        put_bytes(spoil(&faults[i % 2], good_bytes()), i);
+    }
+    rv_channel_drain(to);
+    ck_assert_int_eq(open_descriptors(), before);
+    ck_assert_int_eq(rv_channel_receive(to, &msg), RV_AGAIN);
+    send_good();
+    assert_good_arrives();
+    close_pair();
+}
+END_TEST
+
 START_TEST(storm_of_junk_hides_nothing)
 {
     enum { ROUNDS = 200 };
@@ -288,6 +326,8 @@ channel_suite(void)
     tcase_add_loop_test(tcase, more_than_one_descriptor_is_refused_and_none_leaks, 0, n);
     tcase_add_loop_test(tcase, what_the_caller_refuses_is_counted_too, 0, n);
     tcase_add_loop_test(tcase, empty_datagram_is_not_the_end, 0, n);
+    tcase_add_loop_test(tcase, an_end_that_somebody_made_blocking_does_not_block, 0, n);
+    tcase_add_loop_test(tcase, what_was_not_received_is_thrown_away_with_its_descriptors, 0, n);
     tcase_add_loop_test(tcase, storm_of_junk_hides_nothing, 0, n);
     suite_add_tcase(suite, tcase);
     return suite;

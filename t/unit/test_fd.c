@@ -56,6 +56,30 @@ START_TEST(closing_marks_it_closed_and_keeps_errno)
 }
 END_TEST
 
+/* Whoever sent it may have a second descriptor, and has told it to linger. */
+START_TEST(discarding_does_not_linger)
+{
+    const struct linger wish = { 1, 1000 };
+    struct linger is = wish;
+    socklen_t length = sizeof(is);
+    int fd = rv_fd_socket(AF_INET, SOCK_STREAM), other = rv_fd_dup(fd), none = -1;
+
+    ck_assert_int_eq(setsockopt(fd, SOL_SOCKET, SO_LINGER, &wish, sizeof(wish)), 0);
+    errno = KEPT_ERRNO;
+    rv_fd_discard(&fd);
+    ck_assert_int_eq(fd, -1);
+    rv_fd_discard(&none);
+    ck_assert_int_eq(errno, KEPT_ERRNO);
+    ck_assert_int_eq(getsockopt(other, SOL_SOCKET, SO_LINGER, &is, &length), 0);
+    ck_assert_int_eq(is.l_onoff, 0);
+    rv_fd_close(&other);
+
+    fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    rv_fd_discard(&fd);
+    ck_assert_int_eq(fd, -1);
+}
+END_TEST
+
 START_TEST(pipe_carries_bytes_and_never_blocks)
 {
     int fds[2];
@@ -169,6 +193,7 @@ fd_suite(void)
 
     tcase_set_timeout(tcase, 120);
     tcase_add_test(tcase, closing_marks_it_closed_and_keeps_errno);
+    tcase_add_test(tcase, discarding_does_not_linger);
     tcase_add_test(tcase, pipe_carries_bytes_and_never_blocks);
     tcase_add_test(tcase, socket_pairs_are_connected);
     tcase_add_test(tcase, what_cannot_be_made_is_an_error);
