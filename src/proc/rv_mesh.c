@@ -94,8 +94,10 @@ rv_mesh_reopen(unsigned output, int fd, uint32_t round)
         if (p->round != round)
             p->reopening = 0;
         p->round = round;
-        if (rv_channel_send(p->channel[0], &msg) == RV_OK)
-            p->reopening++;
+        if (rv_channel_send(p->channel[0], &msg) != RV_OK)
+            continue;
+        p->reopening++;
+        p->owed++;
     }
 }
 
@@ -104,9 +106,10 @@ rv_mesh_take_reopened(rv_process_t *p, const rv_message_t *msg)
 {
     rv_mesh_log_t log;
 
-    if (msg->length != sizeof(log))
+    if (msg->length != sizeof(log) || p->owed == 0)
         return RV_ERROR;
 
+    p->owed--;
     memcpy(&log, msg->data, sizeof(log));
     if (log.round == p->round && p->reopening > 0)
         p->reopening--;

@@ -54,7 +54,7 @@ int rv_mesh_order(const rv_process_t *p, rv_mesh_type_t order);
 /* Passes a log's new descriptor to every worker; those of a round follow one another. */
 void rv_mesh_reopen(unsigned output, int fd, uint32_t round);
 
-/* A REOPENED has come. RV_ERROR: it is malformed. */
+/* A REOPENED has come. RV_ERROR: it is malformed, or more often than the worker was told. */
 int rv_mesh_take_reopened(rv_process_t *p, const rv_message_t *msg);
 
 /* 1: every worker that was told of the round has taken all of it. */

@@ -40,6 +40,7 @@ typedef struct {
     int start_sent;
     uint32_t round;     /* of logs that were reopened, the last that it was told of */
     unsigned reopening; /* how many of these it has not taken yet */
+    unsigned owed;      /* how many it may still say to have taken, of all rounds */
     int readable;       /* its channel has something to read */
 } rv_process_t;
 

@@ -19,10 +19,12 @@
 #include <time.h>
 
 enum {
-    TURN = 64,              /* messages of one worker at a time */
-    YOUNG_MSEC = 1000,      /* dying before that is dying early */
-    OLD_MSEC = 60 * 1000,   /* living that long makes early deaths forgotten */
-    FIRST_DELAY_MSEC = 100, /* doubled from the second early death on */
+    TURN = 64,               /* messages of one worker at a time */
+    REFUSED = 1000,          /* messages: nobody errs that often */
+    CLOSED_MSEC = 10 * 1000, /* from closing its channel, which is its end, to exiting */
+    YOUNG_MSEC = 1000,       /* dying before that is dying early */
+    OLD_MSEC = 60 * 1000,    /* living that long makes early deaths forgotten */
+    FIRST_DELAY_MSEC = 100,  /* doubled from the second early death on */
     LAST_DELAY_MSEC = 10 * 1000,
     MESH_MSEC = 1000 /* for the others to take the OPEN of a new worker */
 };
@@ -159,28 +161,51 @@ rv_workers_due(const rv_cycle_t *cycle)
 
 /* --- messages ------------------------------------------------------------------------- */
 
+static int
+take_ready(rv_workers_t *ws, rv_process_t *p, const rv_message_t *msg)
+{
+    if (msg->length != 0 || p->ready != 0) /* it says so once */
+        return RV_ERROR;
+
+    p->ready = rv_loop_now();
+    if (p->state == RV_PROCESS_STARTING) {
+        p->state = RV_PROCESS_READY;
+        ws->unstarted = 1;
+    }
+    return RV_OK;
+}
+
+/* RV_ERROR: it is not for this worker to send that. */
+static int
+try_message(rv_workers_t *ws, rv_process_t *p, const rv_message_t *msg)
+{
+    if (msg->pid != p->pid || msg->slot != p->slot || msg->generation != p->generation
+        || msg->fd != -1)
+        return RV_ERROR;
+
+    switch (msg->type) {
+    case RV_MESH_READY:
+        return take_ready(ws, p, msg);
+    case RV_MESH_REOPENED:
+        return rv_mesh_take_reopened(p, msg);
+    default:
+        return RV_ERROR;
+    }
+}
+
 static void
 take_message(rv_workers_t *ws, rv_process_t *p, rv_message_t *msg)
 {
-    int genuine = msg->pid == p->pid && msg->slot == p->slot
-        && (msg->type == RV_MESH_READY || msg->type == RV_MESH_REOPENED);
-
-    if (genuine && msg->type == RV_MESH_REOPENED && rv_mesh_take_reopened(p, msg) != RV_OK)
-        genuine = 0;
-    if (!genuine && rv_channel_refuse(p->channel[0]) == 1)
+    if (try_message(ws, p, msg) != RV_OK && rv_channel_refuse(p->channel[0]) == 1)
         rv_log(RV_LOG_ERROR, 0, "message of type %u from process %ld at slot %u refused", msg->type,
             (long) msg->pid, p->slot);
-    if (genuine && msg->type == RV_MESH_READY && p->state == RV_PROCESS_STARTING) {
-        p->state = RV_PROCESS_READY;
-        p->ready = rv_loop_now();
-        ws->unstarted = 1;
-    }
-    rv_fd_close(&msg->fd);
+    rv_fd_discard(&msg->fd);
 }
 
-/* Some of what the worker has sent: one that floods gets its turn, no more. */
-static void
-receive_from(rv_workers_t *ws, rv_process_t *p)
+/* Some of what the worker has sent: one that floods gets its turn, no more. RV_DONE:
+ * its channel is of no more use. */
+static int
+receive_turn(rv_workers_t *ws, rv_process_t *p)
 {
     rv_message_t msg;
 
@@ -193,11 +218,31 @@ receive_from(rv_workers_t *ws, rv_process_t *p)
             if (rv_channel_counts(p->channel[0])->refused == 1)
                 rv_log(RV_LOG_ERROR, 0, "malformed message from worker %u refused", p->worker);
         } else {
-            if (result != RV_AGAIN) /* it is about to die, or dead */
-                rv_loop_unwatch_channel(p->channel[0]);
-            return;
+            return result == RV_AGAIN ? RV_OK : RV_DONE;
         }
     }
+    return RV_OK;
+}
+
+/* One that goes on sending what nobody wants is not ours any more, and one that
+ * has closed its channel cannot be told anything. */
+static void
+receive_from(rv_workers_t *ws, rv_process_t *p)
+{
+    int64_t now = rv_loop_now();
+    int result = receive_turn(ws, p);
+    uint64_t refused = rv_channel_counts(p->channel[0])->refused;
+
+    if (refused >= REFUSED) {
+        rv_log(RV_LOG_ERROR, 0, "worker %u (pid %ld) is killed: %llu of its messages were refused",
+            p->worker, (long) p->pid, (unsigned long long) refused);
+        kill(p->pid, SIGKILL);
+    } else if (result == RV_DONE) { /* it is about to die, or dead */
+        p->kill_at = p->kill_at == 0 ? now + CLOSED_MSEC : rv_min(p->kill_at, now + CLOSED_MSEC);
+    } else {
+        return;
+    }
+    rv_loop_unwatch_channel(p->channel[0]);
 }
 
 void
@@ -312,6 +357,7 @@ rv_workers_bury(rv_process_t *p, rv_cycle_t *cycle, int64_t now)
 
     rv_mesh_close(p);
     rv_loop_unwatch_channel(p->channel[0]);
+    rv_channel_drain(p->channel[0]);
     if (w->slot == (int) p->slot) { /* else another one has the number */
         w->slot = -1;
         w->due = now;
