@@ -148,7 +148,7 @@ END_TEST
 
 /* --- killed --------------------------------------------------------------------------------- */
 
-static const char *const floods[] = { "flood", "flood-ready" };
+static const char *const floods[] = { "flood", "flood-ready", "flood-reopened" };
 
 /* The number in "is killed: N of its messages were refused". */
 static int
@@ -231,7 +231,7 @@ main(void)
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_add_loop_test(tc, what_is_no_message_of_a_worker_is_refused, 0, 4);
     tcase_add_test(tc, what_another_worker_does_to_a_channel_does_not_block_the_master);
-    tcase_add_loop_test(tc, a_worker_that_floods_is_killed, 0, 2);
+    tcase_add_loop_test(tc, a_worker_that_floods_is_killed, 0, 3);
     tcase_add_test(tc, a_worker_that_closes_its_channel_is_replaced);
     tcase_add_test(tc, a_worker_that_never_reads_holds_up_neither_reload_nor_stop);
     tcase_add_test(tc, a_descriptor_that_lingers_does_not_block_the_master);
