@@ -275,7 +275,8 @@ START_TEST(a_worker_has_the_environment_that_it_was_given)
     setenv("TZ", "UTC", 1);
     daemon_preload(&d, "preload_worker");
     /* what is preloaded writes a file */
-    start_with("sandbox = off\nenv = RV_KEPT\nenv = RV_CHANGED=after = all\nenv = RV_NEW=1\nenv = RV_NONE\n");
+    start_with(
+        "sandbox = off\nenv = RV_KEPT\nenv = RV_CHANGED=after = all\nenv = RV_NEW=1\nenv = RV_NONE\n");
     expect_hello();
 
     char *text = daemon_read(file);
