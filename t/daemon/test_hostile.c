@@ -7,6 +7,8 @@
  */
 #include "daemon.h"
 
+#include "rv_base.h"
+
 #include <netinet/in.h>
 #include <signal.h>
 #include <stdio.h>
@@ -91,7 +93,8 @@ expect_sound_master(int workers)
     daemon_wait_workers(&d, workers);
     daemon_wait_fd_count(&d, d.master, descriptors);
     ck_assert_int_eq(daemon_get(&d, "/hello", text, sizeof(text)), 200);
-    ck_assert_int_eq(daemon_run(&d, "status", NULL), 0);
+    if (RV_HAVE_MEMFD) /* else nobody can look into it from outside */
+        ck_assert_int_eq(daemon_run(&d, "status", NULL), 0);
 }
 
 /* In kilobytes. */

@@ -142,7 +142,8 @@ START_TEST(a_core_takes_worker_rlimit_core)
     snprintf(path, sizeof(path), "/proc/%ld/fd", (long) daemon_worker(&d));
     ck_assert_int_eq(stat(path, &st), 0);
     ck_assert_int_eq(st.st_uid != 0, cases[_i].is_users);
-    ck_assert_int_eq(daemon_run(&d, "status", NULL), 0);
+    if (RV_HAVE_MEMFD) /* by what the master has open */
+        ck_assert_int_eq(daemon_run(&d, "status", NULL), 0);
 }
 END_TEST
 
