@@ -57,38 +57,28 @@ static const char *const plain[] = {
     "sched_getaffinity", "getcpu", "sysinfo", "uname", "exit", "exit_group"
 };
 
-enum { NOT_READING = O_ACCMODE | O_CREAT | O_TRUNC, ALL = -1, OWN_PID = -1 };
+enum { NOT_READING = O_ACCMODE | O_CREAT | O_TRUNC, OWN_PID = -1 };
+
+#define ALL UINT32_MAX
+#define POINTER UINT64_MAX
 
 /* Such a call passes when the bits of the argument that are in the mask are
- * as in value. A kernel looks at 32 bits of each of these. */
+ * as in value. Of all but a pointer the kernel looks at 32 bits. */
 static const struct {
     const char *name;
     unsigned argument;
-    int mask;
+    uint64_t mask;
     int value;
 } limited[] = {
-    { "open", 1, NOT_READING, 0 },
-    { "openat", 2, NOT_READING, 0 },
-    { "mmap", 2, PROT_EXEC, 0 },
-    { "mmap2", 2, PROT_EXEC, 0 },
-    { "mprotect", 2, PROT_EXEC, 0 },
-    { "ioctl", 1, ALL, FIONBIO },
-    { "ioctl", 1, ALL, FIONREAD },
-    { "fcntl", 1, ALL, F_GETFD },
-    { "fcntl", 1, ALL, F_SETFD },
-    { "fcntl", 1, ALL, F_GETFL },
-    { "fcntl", 1, ALL, F_SETFL },
-    { "fcntl", 1, ALL, F_DUPFD },
-    { "fcntl", 1, ALL, F_DUPFD_CLOEXEC },
-    { "fcntl64", 1, ALL, F_GETFD },
-    { "fcntl64", 1, ALL, F_SETFD },
-    { "fcntl64", 1, ALL, F_GETFL },
-    { "fcntl64", 1, ALL, F_SETFL },
-    { "fcntl64", 1, ALL, F_DUPFD },
-    { "fcntl64", 1, ALL, F_DUPFD_CLOEXEC },
-    { "kill", 0, ALL, OWN_PID },
-    { "tkill", 0, ALL, OWN_PID },
-    { "tgkill", 0, ALL, OWN_PID },
+    { "open", 1, NOT_READING, 0 }, { "openat", 2, NOT_READING, 0 }, { "mmap", 2, PROT_EXEC, 0 },
+    { "mmap2", 2, PROT_EXEC, 0 }, { "mprotect", 2, PROT_EXEC, 0 }, { "ioctl", 1, ALL, FIONBIO },
+    { "ioctl", 1, ALL, FIONREAD }, { "fcntl", 1, ALL, F_GETFD }, { "fcntl", 1, ALL, F_SETFD },
+    { "fcntl", 1, ALL, F_GETFL }, { "fcntl", 1, ALL, F_SETFL }, { "fcntl", 1, ALL, F_DUPFD },
+    { "fcntl", 1, ALL, F_DUPFD_CLOEXEC }, { "fcntl64", 1, ALL, F_GETFD },
+    { "fcntl64", 1, ALL, F_SETFD }, { "fcntl64", 1, ALL, F_GETFL }, { "fcntl64", 1, ALL, F_SETFL },
+    { "fcntl64", 1, ALL, F_DUPFD }, { "fcntl64", 1, ALL, F_DUPFD_CLOEXEC },
+    { "kill", 0, ALL, OWN_PID }, { "tkill", 0, ALL, OWN_PID }, { "tgkill", 0, ALL, OWN_PID },
+    { "prlimit64", 2, POINTER, 0 }, /* asking, not setting */
 };
 
 /* libseccomp's results are errno with the sign changed. */
@@ -110,7 +100,7 @@ add_limited(scmp_filter_ctx filter)
         int value = limited[i].value == OWN_PID ? (int) getpid() : limited[i].value;
         const struct scmp_arg_cmp compare = { .arg = limited[i].argument,
             .op = SCMP_CMP_MASKED_EQ,
-            .datum_a = (uint32_t) limited[i].mask,
+            .datum_a = limited[i].mask,
             .datum_b = (uint32_t) value };
 
         if (number != __NR_SCMP_ERROR

@@ -18,6 +18,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -289,6 +290,22 @@ call_own_signals(void)
 }
 
 static int
+call_get_limit(void)
+{
+    struct rlimit limit;
+
+    return getrlimit(RLIMIT_NOFILE, &limit);
+}
+
+static int
+call_set_limit(void)
+{
+    const struct rlimit limit = { 64, 64 };
+
+    return setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+static int
 call_unlink(void)
 {
     return unlink("/no/such/file");
@@ -337,6 +354,8 @@ static const call_t calls[] = {
     { "ioctl", call_ioctl, 1, "ioctl" },
     { "FIONBIO and F_SETFL", call_nonblocking, 0, NULL },
     { "F_SETOWN", call_own_signals, 1, "fcntl" },
+    { "getrlimit", call_get_limit, 0, NULL },
+    { "setrlimit", call_set_limit, 1, "prlimit64" },
     { "unlink", call_unlink, 1, "unlink" },
     { "setuid", call_setuid, 1, "setuid" },
     { "seccomp", call_filter, 1, "seccomp" },
