@@ -32,12 +32,14 @@ static const char *const addresses[] = { "127.0.0.1:%PORT%", "unix:reeve.sock" }
 static void
 start(int workers, const char *events, const char *address)
 {
+    /* what is preloaded removes a file */
+    const char *sandbox = d.preload[0] == '\0' ? "" : "sandbox = off\n";
     char conf[1024];
 
     snprintf(conf, sizeof(conf),
-        "[main]\nworker_processes = %d\nerror_log = logs/error.log info\npid = logs/reeve.pid\n"
+        "[main]\n%sworker_processes = %d\nerror_log = logs/error.log info\npid = logs/reeve.pid\n"
         "[events]\n%s[zone stats]\ntype = %s\n[http]\nlisten = %s\n" HELLO,
-        workers, events, look_type(), address);
+        sandbox, workers, events, look_type(), address);
     daemon_conf(&d, conf);
     daemon_start(&d);
     daemon_wait_workers(&d, workers);
