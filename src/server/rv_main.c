@@ -291,7 +291,8 @@ main(int argc, char **argv)
     if (o.signal != NULL)
         return rv_command_run(&options, o.signal, o.wait);
 
-    rv_master_options_t master = { .options = &options,
+    static rv_master_options_t master; /* what it refers to lives as long */
+    master = (rv_master_options_t){ .options = &options,
         .title = make_title(argc, argv),
         .command = { .program = rv_daemon_program(argv[0]), .argv = argv } };
     return start(&options, &master);

@@ -55,9 +55,25 @@ give_up(rv_succession_t *s)
     s->reload->given = NULL;
 }
 
+/* The other master has its own: here nobody would answer. Whose file it was is still known. */
+static void
+close_unwanted(rv_cycle_t *given, const rv_cycle_t *current)
+{
+    for (rv_cycle_listener_t *l = given->listeners; l != NULL; l = l->next) {
+        int fd;
+
+        if (rv_cycle_find_listener(current, &l->listener.addr) != NULL)
+            continue;
+        while ((fd = rv_listener_pop(&l->listener)) != -1)
+            rv_fd_close(&fd);
+    }
+}
+
 void
 rv_succession_started(rv_succession_t *s)
 {
+    if (s->reload->given != NULL)
+        close_unwanted(s->reload->given, s->reload->all->current);
     if (s->before.master != 0 && s->keeper[1] != -1)
         dprintf(s->keeper[1], "%ld\n", (long) getpid());
     if (s->before.master == 0)
