@@ -58,6 +58,35 @@ set_limit(rv_conf_t *cf, const rv_directive_t *d, const char *value, void *field
     return rv_conf_set_size(cf, d, value, &limit->value);
 }
 
+/* "auto [MASK]" or "MASK ..." */
+static int
+set_affinity(rv_conf_t *cf, const rv_directive_t *d, const char *value, void *field)
+{
+    enum { MAX = 128 }; /* more than a line holds */
+    rv_affinity_t *affinity = field;
+    char *words[MAX] = { NULL };
+    size_t n = rv_conf_set_split(cf, value, words, MAX);
+
+    if (n < 1 || n > MAX)
+        return rv_conf_set_invalid(cf, d, value);
+
+    affinity->automatic = strcmp(words[0], "auto") == 0;
+    affinity->count = (unsigned) n - (affinity->automatic ? 1 : 0);
+    if (affinity->automatic && affinity->count > 1)
+        return rv_conf_set_invalid(cf, d, value);
+
+    affinity->mask = rv_pool_array(rv_conf_pool(cf), n, sizeof(*affinity->mask));
+    if (affinity->mask == NULL)
+        return rv_conf_error(cf, "not enough memory");
+    for (unsigned i = 0; i < affinity->count; i++) {
+        const char *mask = words[n - affinity->count + i];
+
+        if (rv_affinity_parse(mask, &affinity->mask[i]) != RV_OK)
+            return rv_conf_error(cf, "invalid mask \"%s\" in directive \"%s\"", mask, d->name);
+    }
+    return RV_OK;
+}
+
 /* "TARGET [LEVEL]" */
 static int
 set_error_log(rv_conf_t *cf, const rv_directive_t *d, const char *value, void *field)
@@ -164,6 +193,8 @@ static const rv_directive_t main_directives[] = {
         "limit of a worker's core file (SIZE)", NULL, 0 },
     { "worker_priority", rv_conf_set_int, MAIN(worker_priority), "0",
         "nice value of the workers, -20 to 20 (N)", &priorities, 0 },
+    { "worker_cpu_affinity", set_affinity, MAIN(worker_cpu_affinity), NULL,
+        "which processors each worker runs on (auto [MASK]|MASK ...)", NULL, 0 },
     { "worker_shutdown_timeout", rv_conf_set_msec, MAIN(worker_shutdown_timeout), "60s",
         "how long a worker may take to finish its connections (TIME)", NULL, 0 },
     { "worker_startup_timeout", rv_conf_set_msec, MAIN(worker_startup_timeout), "30s",
@@ -210,10 +241,15 @@ static int
 finish_main(rv_conf_t *cf, const char *argument, void *conf)
 {
     rv_core_conf_t *core = conf;
+    const rv_affinity_t *affinity = &core->worker_cpu_affinity;
 
     (void) argument;
     if (core->user.is_set && geteuid() != 0)
         rv_conf_warn(cf, "the \"user\" directive has no effect: not started as root");
+    if (!affinity->automatic && affinity->count > 0 && affinity->count != core->worker_processes)
+        rv_conf_warn(cf, "%u masks in \"worker_cpu_affinity\" for %llu workers%s", affinity->count,
+            (unsigned long long) core->worker_processes,
+            affinity->count < core->worker_processes ? ", the last is for all further ones" : "");
     return RV_OK;
 }
 

@@ -4,6 +4,7 @@
 #ifndef RV_CORE_H
 #define RV_CORE_H
 
+#include "rv_affinity.h"
 #include "rv_daemon.h"
 #include "rv_log.h"
 #include "rv_module.h"
@@ -37,6 +38,7 @@ typedef struct {
     rv_core_limit_t worker_rlimit_nofile;
     rv_core_limit_t worker_rlimit_core; /* bytes */
     int64_t worker_priority;
+    rv_affinity_t worker_cpu_affinity;
     uint64_t worker_shutdown_timeout; /* ms */
     uint64_t worker_startup_timeout;  /* ms */
     const char *pid;

@@ -77,6 +77,19 @@ set_directory(const rv_core_conf_t *core)
     return RV_ERROR;
 }
 
+static void
+set_affinity(const rv_affinity_t *affinity, unsigned worker)
+{
+    rv_affinity_set_t allowed, wanted;
+
+    if (!affinity->automatic && affinity->count == 0)
+        return;
+    if (rv_affinity_allowed(&allowed) != RV_OK
+        || rv_affinity_choose(affinity, worker, &allowed, &wanted) != RV_OK
+        || rv_affinity_bind(&wanted) != RV_OK)
+        rv_log(RV_LOG_ERROR, errno, "setting worker_cpu_affinity of worker %u failed", worker);
+}
+
 /* Gives up the listening descriptors that are other workers'. */
 static void
 keep_listeners(rv_worker_t *w)
@@ -448,6 +461,7 @@ rv_worker_run(rv_cycle_t *cycle, unsigned number, unsigned row, int liveness)
     rv_log_use(&cycle->log);
     rv_counts_forked();
     keep_listeners(&w);
+    set_affinity(&cycle->core->worker_cpu_affinity, number);
 
     if (rv_stats_own(cycle->stats, row) != RV_OK || open_null(&w) != RV_OK
         || rv_core_set_environment(cycle->core) != RV_OK || rv_rights_give_up(cycle->core) != RV_OK

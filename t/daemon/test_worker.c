@@ -245,6 +245,77 @@ START_TEST(worker_priority_is_of_the_workers_alone)
 }
 END_TEST
 
+/* --- processors ---------------------------------------------------------------------------- */
+
+static const char *
+processors_of(pid_t pid)
+{
+    static char text[1024];
+
+    return daemon_proc_status(pid, "Cpus_allowed_list", text, sizeof(text));
+}
+
+/* The first processor that this test may use, "3"; and it as a mask, "1000". */
+static void
+first_processor(char *mask, size_t room)
+{
+    int first = atoi(processors_of(getpid()));
+
+    ck_assert_uint_lt((size_t) first + 1, room);
+    memset(mask, '0', (size_t) first + 1);
+    mask[0] = '1';
+    mask[first + 1] = '\0';
+}
+
+START_TEST(each_worker_runs_on_a_processor_of_its_own)
+{
+    char before[1024], mask[128];
+    pid_t pids[8];
+
+    daemon_conff(&d,
+        "[main]\nerror_log = logs/error.log info\nworker_processes = 3\n"
+        "worker_cpu_affinity = auto\n%s",
+        DAEMON_HTTP);
+    daemon_start(&d);
+    snprintf(before, sizeof(before), "%s", processors_of(getpid()));
+    ck_assert_int_eq(daemon_children(d.master, pids, 8), 3);
+    for (int i = 0; i < 3; i++)
+        ck_assert_uint_eq(
+            strspn(processors_of(pids[i]), "0123456789"), strlen(processors_of(pids[i])));
+    ck_assert_str_eq(processors_of(d.master), before);
+
+    /* fewer masks than workers: the last is for the others too */
+    first_processor(mask, sizeof(mask));
+    daemon_conff(&d,
+        "[main]\nerror_log = logs/error.log info\nworker_processes = 2\n"
+        "worker_cpu_affinity = %s\n%s",
+        mask, DAEMON_HTTP);
+    daemon_reload(&d);
+    ck_assert_int_eq(daemon_children(d.master, pids, 8), 2);
+    for (int i = 0; i < 2; i++)
+        ck_assert_int_eq(atoi(processors_of(pids[i])), atoi(before));
+
+    daemon_conff(&d, MAIN "%s", DAEMON_HTTP);
+    daemon_reload(&d);
+    ck_assert_str_eq(processors_of(daemon_worker(&d)), before);
+}
+END_TEST
+
+START_TEST(a_processor_that_there_is_not_is_told_of_and_no_more)
+{
+    char mask[128];
+
+    memset(mask, '0', 101);
+    mask[0] = '1';
+    mask[101] = '\0';
+    daemon_conff(&d, MAIN "worker_cpu_affinity = %s\n%s", mask, DAEMON_HTTP);
+    daemon_start(&d);
+    if (strstr(processors_of(getpid()), "100") == NULL)
+        daemon_wait_log(&d, "setting worker_cpu_affinity of worker 0 failed (22: ", 1);
+    expect_hello();
+}
+END_TEST
+
 /* --- surroundings ----------------------------------------------------------------------------- */
 
 START_TEST(working_directory_is_where_a_worker_stands)
@@ -302,6 +373,8 @@ main(void)
     tcase_add_test(tc, a_worker_of_root_can_leave_a_core_file);
     tcase_add_test(tc, a_limit_that_cannot_be_set_is_a_failed_start);
     tcase_add_test(tc, worker_priority_is_of_the_workers_alone);
+    tcase_add_test(tc, each_worker_runs_on_a_processor_of_its_own);
+    tcase_add_test(tc, a_processor_that_there_is_not_is_told_of_and_no_more);
     tcase_add_test(tc, working_directory_is_where_a_worker_stands);
     tcase_add_test(tc, a_worker_has_the_environment_that_it_was_given);
     return daemon_main(s);

@@ -160,6 +160,10 @@ static const struct {
     { "worker_rlimit_core = -1", "invalid value \"-1\"" },
     { "worker_priority = 21", "out of range, -20 to 20" },
     { "worker_priority = -21", "out of range, -20 to 20" },
+    { "worker_cpu_affinity = 0102", "invalid mask \"0102\" in directive" },
+    { "worker_cpu_affinity = 01 00", "invalid mask \"00\" in directive" },
+    { "worker_cpu_affinity = auto 01 10", "invalid value \"auto 01 10\"" },
+    { "worker_cpu_affinity = 01 auto", "invalid mask \"auto\"" },
     { "worker_shutdown_timeout = soon", "invalid value \"soon\"" },
     { "worker_startup_timeout = 99ms", "out of range" },
     { "worker_startup_timeout = 2d", "out of range" },
@@ -187,6 +191,35 @@ START_TEST(bad_value_is_an_error_that_says_what)
     ck_assert_msg(strstr(first_message(), bad[_i].error) != NULL, "\"%s\": %s", bad[_i].text,
         first_message());
     ck_assert_uint_eq(rv_conf_error_count(cf), 1);
+}
+END_TEST
+
+static const struct {
+    const char *text;
+    int automatic;
+    unsigned count;
+    const char *warning; /* "": none */
+} affinities[] = {
+    { "", 0, 0, "" },
+    { "worker_cpu_affinity = auto", 1, 0, "" },
+    { "worker_cpu_affinity = auto 0110; worker_processes = 3", 1, 1, "" },
+    { "worker_cpu_affinity = 01 10; worker_processes = 2", 0, 2, "" },
+    { "worker_cpu_affinity = 01 10; worker_processes = 3", 0, 2,
+        "2 masks in \"worker_cpu_affinity\" for 3 workers, the last is for all further ones" },
+    { "worker_cpu_affinity = 01 10; worker_processes = 1", 0, 2,
+        "2 masks in \"worker_cpu_affinity\" for 1 workers" },
+};
+
+START_TEST(masks_are_for_one_worker_after_another)
+{
+    const rv_affinity_t *affinity = &read_main(affinities[_i].text)->worker_cpu_affinity;
+
+    ck_assert_int_eq(affinity->automatic, affinities[_i].automatic);
+    ck_assert_uint_eq(affinity->count, affinities[_i].count);
+    ck_assert_msg(
+        strncmp(first_message(), affinities[_i].warning, strlen(affinities[_i].warning)) == 0
+            && (affinities[_i].warning[0] == '\0') == (first_message()[0] == '\0'),
+        "\"%s\": %s", affinities[_i].text, first_message());
 }
 END_TEST
 
@@ -363,6 +396,8 @@ core_suite(void)
     tcase_add_test(tcase, limit_of_nothing_is_a_limit);
     tcase_add_test(tcase, auto_is_as_many_workers_as_processors_to_be_had);
     tcase_add_loop_test(tcase, bad_value_is_an_error_that_says_what, 0, (int) rv_countof(bad));
+    tcase_add_loop_test(
+        tcase, masks_are_for_one_worker_after_another, 0, (int) rv_countof(affinities));
     tcase_add_test(tcase, user_must_exist_where_it_counts);
     tcase_add_test(tcase, group_must_exist_where_it_counts);
     tcase_add_test(tcase, user_is_whom_workers_run_as);
