@@ -24,7 +24,7 @@ struct rv_connections_s {
     rv_connection_t *open;
     rv_connection_t *free;
     int draining;
-    int accepts, handled;
+    int accepts, handled, aborted;
     int state[3]; /* indices of the gauges, by state */
 };
 
@@ -33,6 +33,8 @@ const rv_stats_def_t rv_connection_stats[] = {
     { "handled", RV_STATS_COUNTER, "Client connections that were taken on." },
     { "pauses{reason=\"limit\"}", RV_STATS_COUNTER, "Times that accepting clients paused." },
     { "pauses{reason=\"descriptors\"}", RV_STATS_COUNTER, "Times that accepting clients paused." },
+    { "aborted", RV_STATS_COUNTER,
+        "Client connections that were closed because worker_shutdown_timeout was over." },
     { "waiting", RV_STATS_GAUGE, "Idle client connections." },
     { "reading", RV_STATS_GAUGE, "Client connections whose request is being read." },
     { "writing", RV_STATS_GAUGE, "Client connections that are being answered." },
@@ -119,6 +121,7 @@ rv_connections_create(rv_loop_t *loop, rv_stats_t *stats, unsigned limit)
     all->limit = limit;
     all->accepts = rv_stats_find(stats, module, "accepts");
     all->handled = rv_stats_find(stats, module, "handled");
+    all->aborted = rv_stats_find(stats, module, "aborted");
     all->state[RV_CONNECTION_WAITING] = rv_stats_find(stats, module, "waiting");
     all->state[RV_CONNECTION_READING] = rv_stats_find(stats, module, "reading");
     all->state[RV_CONNECTION_WRITING] = rv_stats_find(stats, module, "writing");
@@ -140,6 +143,19 @@ int
 rv_connections_listen(rv_connections_t *all, int fd, const rv_service_t *service, const void *conf)
 {
     return rv_acceptors_listen(all->acceptors, fd, service, conf);
+}
+
+unsigned
+rv_connections_abort(rv_connections_t *all)
+{
+    const rv_stats_change_t one = { (unsigned) all->aborted, 1 };
+    unsigned count = 0;
+
+    for (; all->open != NULL; count++) {
+        rv_stats_apply(all->stats, &one, 1);
+        rv_connection_close(all->open);
+    }
+    return count;
 }
 
 void

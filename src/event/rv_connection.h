@@ -81,6 +81,9 @@ int rv_connections_listen(
 /* Takes on who waits, closes the listening descriptors, tells every service. */
 void rv_connections_drain(rv_connections_t *all);
 
+/* Closes all that is left because it took too long to drain, counted as such; how many. */
+unsigned rv_connections_abort(rv_connections_t *all);
+
 int rv_connections_draining(const rv_connections_t *all);
 unsigned rv_connections_count(const rv_connections_t *all);
 rv_loop_t *rv_connections_loop(const rv_connections_t *all);

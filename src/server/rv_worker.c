@@ -387,14 +387,13 @@ take_signals(rv_worker_t *w, int alone)
 static int
 drained(rv_worker_t *w)
 {
-    unsigned left = rv_connections_count(w->connections);
-
-    if (left == 0)
+    if (rv_connections_count(w->connections) == 0)
         return 1;
     if (rv_loop_now() < w->deadline)
         return 0;
 
-    rv_log(RV_LOG_WARN, 0, "worker_shutdown_timeout is over, %u connections closed", left);
+    rv_log(RV_LOG_WARN, 0, "worker_shutdown_timeout is over, %u connections closed",
+        rv_connections_abort(w->connections));
     return 1;
 }
 

@@ -53,7 +53,9 @@ start_one(const char *shutdown_timeout)
         "handler = return\n"
         "return = 200 hello\n"
         "[location /stub_status]\n"
-        "handler = stub_status\n",
+        "handler = stub_status\n"
+        "[location /metrics]\n"
+        "handler = metrics\n",
         shutdown_timeout, d.port);
     daemon_start(&d);
 }
@@ -249,6 +251,34 @@ START_TEST(worker_shutdown_timeout_closes_what_is_left)
 }
 END_TEST
 
+static void
+expect_aborted(unsigned count)
+{
+    char text[65536], wanted[64];
+
+    ck_assert_int_eq(daemon_get(&d, "/metrics", text, sizeof(text)), 200);
+    snprintf(wanted, sizeof(wanted), "\nreeve_connections_aborted_total %u\n", count);
+    ck_assert_ptr_nonnull(strstr(text, wanted));
+}
+
+START_TEST(what_worker_shutdown_timeout_closes_is_counted)
+{
+    char text[1024];
+
+    start_one("300ms");
+    int fds[] = { open_connection(half), open_connection(half) };
+    expect_aborted(0);
+    daemon_reload(&d);
+    for (int i = 0; i < 2; i++) {
+        ck_assert_int_eq(daemon_read_end(fds[i], text, sizeof(text)), 0);
+        close(fds[i]);
+    }
+    expect_aborted(2);
+    ck_assert_int_eq(
+        daemon_log_count(&d, "worker_shutdown_timeout is over, 2 connections closed"), 1);
+}
+END_TEST
+
 /* --- connections that nobody has accepted yet --------------------------------------------- */
 
 enum { WAITING = 24 };
@@ -363,6 +393,7 @@ main(void)
     tcase_add_test(tc, a_kept_connection_may_ask_once_more_while_its_worker_drains);
     tcase_add_test(tc, a_connection_that_never_asked_is_closed_without_a_word);
     tcase_add_test(tc, worker_shutdown_timeout_closes_what_is_left);
+    tcase_add_test(tc, what_worker_shutdown_timeout_closes_is_counted);
     tcase_add_test(tc, connections_that_wait_are_served_though_their_worker_drains);
     tcase_add_test(tc, connections_that_wait_are_served_though_their_address_is_given_up);
     tcase_add_test(tc, a_worker_that_is_told_to_quit_drains_and_is_replaced);
