@@ -20,6 +20,7 @@
  */
 #include "rv_acceptor.h"
 
+#include "rv_activity.h"
 #include "rv_exclusive.h"
 #include "rv_fd.h"
 #include "rv_log.h"
@@ -35,6 +36,7 @@ typedef struct acceptor_s {
     rv_acceptors_t *all;
     const void *service;
     const void *conf;
+    unsigned listener;
     int fd;
     struct event *event;
 } acceptor_t;
@@ -56,6 +58,7 @@ struct rv_acceptors_s {
     int set;                /* rv_exclusive's */
     int last_fd;            /* with a client above this one accepting pauses */
     int accepts;            /* index of the counter */
+    unsigned listener;      /* number of the next one */
 };
 
 enum {
@@ -212,7 +215,9 @@ static int
 accept_one(acceptor_t *a)
 {
     rv_acceptors_t *as = a->all;
-    rv_acceptor_client_t client = { .service = a->service, .conf = a->conf };
+    rv_acceptor_client_t client = {
+        .service = a->service, .conf = a->conf, .listener = a->listener
+    };
 
     if (as->owner.prepare(as->owner.data) != RV_OK) {
         pause_for_room(as, errno, "no memory for a client");
@@ -240,6 +245,13 @@ on_acceptable(int fd, short what, void *data)
     (void) what;
     if (accept_one(a) == RV_OK && a->all->round != NULL && !is_paused(a->all))
         (void) rv_exclusive_queue(a->all->loop, &a->all->set, fd);
+    rv_activity_note(RV_ACTIVITY_IDLE, 0, 0);
+}
+
+void
+rv_acceptors_listener(rv_acceptors_t *as, unsigned number)
+{
+    as->listener = number;
 }
 
 int
@@ -252,6 +264,7 @@ rv_acceptors_listen(rv_acceptors_t *as, int fd, const void *service, const void 
     a->all = as;
     a->service = service;
     a->conf = conf;
+    a->listener = as->listener;
     a->fd = fd;
     a->event = event_new(rv_loop_base(as->loop), fd, EV_READ | EV_PERSIST, on_acceptable, a);
     if (a->event == NULL)

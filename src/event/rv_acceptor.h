@@ -25,6 +25,7 @@ typedef struct {
     socklen_t length;    /* of peer */
     const void *service; /* as given for the socket, and so is conf */
     const void *conf;
+    unsigned listener; /* as rv_acceptors_listener said before that */
 } rv_acceptor_client_t;
 
 typedef struct {
@@ -45,6 +46,9 @@ void rv_acceptors_destroy(rv_acceptors_t *as);
 
 /* Leaves so many descriptors (half of all, at most) to others than clients. */
 void rv_acceptors_reserve(rv_acceptors_t *as, unsigned count);
+
+/* What is listened at from now on is this listener. */
+void rv_acceptors_listener(rv_acceptors_t *as, unsigned number);
 
 /* Accepts at fd, which is taken over, from now on. */
 int rv_acceptors_listen(rv_acceptors_t *as, int fd, const void *service, const void *conf);

@@ -9,6 +9,7 @@
 #include "rv_connection.h"
 
 #include "rv_acceptor.h"
+#include "rv_activity.h"
 #include "rv_fd.h"
 #include "rv_log.h"
 
@@ -70,6 +71,7 @@ new_connection(rv_connections_t *all, const rv_acceptor_client_t *client)
     c->all = all;
     c->service = client->service;
     c->conf = client->conf;
+    c->listener = (uint16_t) client->listener;
     c->fd = client->fd;
     c->opened = rv_loop_now();
     c->peer.sa.sa_family = AF_UNIX;
@@ -101,6 +103,7 @@ take(void *data, const rv_acceptor_client_t *client)
 
     if (all->count >= all->limit && rv_acceptors_pause(all->acceptors, RV_ACCEPTOR_LIMIT))
         rv_log(RV_LOG_WARN, 0, "%u worker_connections are in use, accepting pauses", all->limit);
+    rv_activity_note(RV_ACTIVITY_SERVING, c->listener, 0);
     c->service->open(c);
 }
 
@@ -137,6 +140,12 @@ void
 rv_connections_reserve(rv_connections_t *all, unsigned count)
 {
     rv_acceptors_reserve(all->acceptors, count);
+}
+
+void
+rv_connections_listener(rv_connections_t *all, unsigned number)
+{
+    rv_acceptors_listener(all->acceptors, number);
 }
 
 int
@@ -183,6 +192,7 @@ rv_connections_drain(rv_connections_t *all)
     all->draining = 1;
     for (rv_connection_t *c = all->open; c != NULL; c = next) {
         next = c->next;
+        rv_activity_note(RV_ACTIVITY_SERVING, c->listener, 0);
         c->service->drain(c);
     }
 }
@@ -227,7 +237,9 @@ on_ready(int fd, short what, void *data)
     rv_connection_t *c = data;
 
     (void) fd;
+    rv_activity_note(RV_ACTIVITY_SERVING, c->listener, 0);
     c->service->ready(c, what);
+    rv_activity_note(RV_ACTIVITY_IDLE, 0, 0);
 }
 
 int

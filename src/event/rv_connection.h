@@ -51,6 +51,7 @@ struct rv_connection_s {
     int fd;
     uint32_t requests; /* the service's count */
     int64_t opened;    /* ms, rv_loop_now */
+    uint16_t listener; /* as rv_connections_listener said */
     uint8_t state;
     uint8_t watching; /* RV_LOOP_READ or RV_LOOP_WRITE, 0: nothing */
     uint8_t peer_length;
@@ -73,6 +74,9 @@ void rv_connections_reserve(rv_connections_t *all, unsigned count);
 
 /* Closes all that is left, without a word to the clients. */
 void rv_connections_destroy(rv_connections_t *all);
+
+/* What is listened at from now on is this listener, counted from 1: for rv_activity. */
+void rv_connections_listener(rv_connections_t *all, unsigned number);
 
 /* Accepts at fd, which is taken over, from now on. */
 int rv_connections_listen(

@@ -11,6 +11,7 @@
  */
 #include "rv_http.h"
 
+#include "rv_activity.h"
 #include "rv_http_reply.h"
 #include "rv_http_request.h"
 #include "rv_log.h"
@@ -166,6 +167,7 @@ answer(rv_http_request_t *r)
         rv_http_reply_status(r, 405, allow_line(location->handler->methods));
         return;
     }
+    rv_activity_note(RV_ACTIVITY_ANSWERING, r->connection->listener, location->handler_number);
     location->handler->answer(r, location);
 }
 

@@ -3,6 +3,7 @@
  */
 #include "rv_http_conf.h"
 
+#include "rv_activity.h"
 #include "rv_conf_set.h"
 #include "rv_parse.h"
 
@@ -141,12 +142,13 @@ static const rv_directive_t location_directives[] = {
 static int
 finish_location(rv_conf_t *cf, const char *path, void *conf)
 {
-    const rv_http_location_t *location = conf;
+    rv_http_location_t *location = conf;
 
     if (path[0] != '/')
         return rv_conf_error(cf, "location \"%s\" does not begin with \"/\"", path);
     if (location->handler == NULL)
         return rv_conf_error(cf, "no \"handler\" in location \"%s\"", path);
+    location->handler_number = rv_activity_define(location->handler->name);
     if (location->handler->check != NULL)
         return location->handler->check(cf, path, location);
     return RV_OK;

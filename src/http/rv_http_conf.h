@@ -35,6 +35,7 @@ typedef struct rv_http_rule_s {
 
 struct rv_http_location_s {
     const rv_http_handler_t *handler;
+    unsigned handler_number; /* of rv_activity */
     struct {
         unsigned code; /* 0: the directive is not there */
         const char *text;

@@ -11,6 +11,7 @@
  */
 #include "rv_master.h"
 
+#include "rv_activity.h"
 #include "rv_build.h"
 #include "rv_counts.h"
 #include "rv_daemon.h"
@@ -102,11 +103,10 @@ reap(master_t *m)
         if (rv_upgrade_reaped(&m->succession.after, pid, status) || cycle == NULL)
             continue;
 
-        int expected = p->state == RV_PROCESS_DRAINING && WIFEXITED(status);
-        rv_log(expected ? RV_LOG_NOTICE : RV_LOG_ERROR, 0, "worker %u (pid %ld) %s", p->worker,
-            (long) pid, rv_workers_describe(status, text));
+        rv_workers_tell(p, cycle, status, rv_loop_now());
         if (cycle == m->all.pending)
-            rv_reload_fail(&m->reload, "worker %u %s before it was ready", p->worker, text);
+            rv_reload_fail(&m->reload, "worker %u %s before it was ready", p->worker,
+                rv_workers_describe(status, text));
         if (p->state != RV_PROCESS_DRAINING)
             rv_counts_death(cycle->stats, status);
         rv_workers_bury(p, cycle, rv_loop_now());
@@ -366,7 +366,8 @@ init(master_t *m)
     m->workers.data = m;
     rv_process_set_master(getpid());
 
-    if (rv_signal_init() != RV_OK || rv_fd_pipe(m->workers.liveness) != RV_OK)
+    if (rv_signal_init() != RV_OK || rv_fd_pipe(m->workers.liveness) != RV_OK
+        || rv_activity_init(RV_PROCESS_SLOTS) != RV_OK)
         return RV_ERROR;
 
     m->workers.loop = rv_loop_create(NULL);
@@ -400,6 +401,7 @@ finish(master_t *m)
     rv_loop_unwatch(m->signals);
 
     int status = rv_succession_finish(&m->succession, m->status);
+    rv_activity_free();
     if (m->workers.loop != NULL)
         rv_loop_destroy(m->workers.loop);
     rv_signal_reset();

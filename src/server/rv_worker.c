@@ -7,6 +7,7 @@
  */
 #include "rv_worker.h"
 
+#include "rv_activity.h"
 #include "rv_counts.h"
 #include "rv_daemon.h"
 #include "rv_fd.h"
@@ -181,6 +182,7 @@ leave_terminal(rv_worker_t *w)
 static void
 start(rv_worker_t *w)
 {
+    unsigned number = 0;
     int fd;
 
     if (w->started || w->draining)
@@ -188,6 +190,7 @@ start(rv_worker_t *w)
     w->started = 1;
     leave_terminal(w);
     for (rv_cycle_listener_t *l = w->cycle->listeners; l != NULL; l = l->next) {
+        rv_connections_listener(w->connections, ++number);
         while ((fd = rv_listener_pop(&l->listener)) != -1) {
             if (rv_connections_listen(w->connections, fd, l->service, l->conf) != RV_OK) {
                 rv_log(RV_LOG_EMERG, errno, "accepting connections failed");
@@ -209,6 +212,7 @@ drain(rv_worker_t *w, const char *why)
     w->draining = 1;
     w->deadline = rv_loop_now() + (int64_t) w->cycle->core->worker_shutdown_timeout;
 
+    rv_activity_note(RV_ACTIVITY_DRAINING, 0, 0);
     for (size_t i = 0; rv_modules[i] != NULL; i++) {
         if (rv_modules[i]->drain != NULL)
             rv_modules[i]->drain(w);
@@ -405,6 +409,8 @@ loop(rv_worker_t *w, int alone)
         int64_t wait = w->draining ? rv_max(left, 0) : -1;
 
         rv_stats_heartbeat(w->stats, (uint64_t) rv_loop_now());
+        rv_activity_beat();
+        rv_activity_note(RV_ACTIVITY_IDLE, 0, 0);
         if (rv_loop_once(w->loop, wait) != RV_OK)
             return RV_ERROR;
         if (w->signalled)
@@ -425,6 +431,7 @@ loop(rv_worker_t *w, int alone)
 static void
 finish(rv_worker_t *w)
 {
+    rv_activity_note(RV_ACTIVITY_EXITING, 0, 0);
     for (size_t i = 0; rv_modules[i] != NULL; i++) {
         if (rv_modules[i]->exit_worker != NULL)
             rv_modules[i]->exit_worker(w);
@@ -459,6 +466,7 @@ rv_worker_run(rv_cycle_t *cycle, unsigned number, unsigned row, int liveness)
     rv_log_output_forked();
     rv_log_use(&cycle->log);
     rv_counts_forked();
+    rv_activity_own(rv_process_self()->slot);
     keep_listeners(&w);
     set_affinity(&cycle->core->worker_cpu_affinity, number);
 

@@ -7,7 +7,9 @@
  */
 #include "rv_workers.h"
 
+#include "rv_activity.h"
 #include "rv_daemon.h"
+#include "rv_doing.h"
 #include "rv_fd.h"
 #include "rv_stats_fold.h"
 #include "rv_worker.h"
@@ -344,6 +346,19 @@ rv_workers_kill_overdue(int64_t now)
 }
 
 void
+rv_workers_tell(const rv_process_t *p, const rv_cycle_t *cycle, int status, int64_t now)
+{
+    char how[RV_WORKERS_TEXT], lived[RV_DOING_TIME], doing[RV_DOING_TEXT];
+    int expected = p->state == RV_PROCESS_DRAINING && WIFEXITED(status);
+    int orderly = WIFEXITED(status) && rv_activity_of(p->slot).kind == RV_ACTIVITY_EXITING;
+
+    rv_log(expected ? RV_LOG_NOTICE : RV_LOG_ERROR, 0, "worker %u (pid %ld) %s after %s%s%s",
+        p->worker, (long) p->pid, rv_workers_describe(status, how),
+        rv_doing_time(now - p->started, lived), orderly ? "" : ", ",
+        orderly ? "" : rv_doing(cycle, p->slot, doing));
+}
+
+void
 rv_workers_bury(rv_process_t *p, rv_cycle_t *cycle, int64_t now)
 {
     rv_cycle_worker_t *w = &cycle->worker[p->worker];
@@ -367,6 +382,7 @@ rv_workers_bury(rv_process_t *p, rv_cycle_t *cycle, int64_t now)
             w->due = now + next_delay(w);
     }
 
+    rv_activity_clear(p->slot);
     rv_process_release(p);
     cycle->living--;
 }

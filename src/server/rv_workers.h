@@ -58,6 +58,9 @@ void rv_workers_enter_rows(const rv_cycle_t *cycle);
 /* Kills what is overdue; returns when the next one is, INT64_MAX: none. */
 int64_t rv_workers_kill_overdue(int64_t now);
 
+/* Logs the death of a worker, with this status of waitpid: how, when, and what it was doing. */
+void rv_workers_tell(const rv_process_t *p, const rv_cycle_t *cycle, int status, int64_t now);
+
 /*
  * Of a dead worker: folds its counters, tells the others, frees the slot, and
  * sets when its number is due again.

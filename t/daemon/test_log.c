@@ -311,7 +311,7 @@ START_TEST(syslog_gets_lines_in_its_own_form)
     do
         text = next_line(fd, &priority, line);
     while (strstr(text, "was killed") == NULL);
-    ck_assert_str_eq(text, wanted);
+    ck_assert_msg(strncmp(text, wanted, strlen(wanted)) == 0, "%s", text);
     ck_assert_int_eq(priority, 3 * 8 + 3);
     ck_assert_int_eq(unlink(daemon_path(&d, "log.sock")), 0);
 }
