@@ -95,6 +95,22 @@ rv_log_enabled(rv_log_level_t level)
     return 0;
 }
 
+unsigned
+rv_log_descriptors(rv_log_level_t level, int *fds, unsigned room)
+{
+    unsigned count = 0;
+
+    for (unsigned i = 0; i < current.count && count < room; i++) {
+        unsigned output = current.entry[i].output;
+
+        if (level <= current.entry[i].level && !rv_log_output_is_syslog(output))
+            fds[count++] = rv_log_output_fd(output);
+    }
+    if (level <= terminal && !rv_log_uses_stderr() && count < room)
+        fds[count++] = STDERR_FILENO;
+    return count;
+}
+
 /* "2026/11/21 02:51:03", made once a second. */
 static const char *
 time_text(void)

@@ -296,6 +296,12 @@ rv_log_output_is_stderr(unsigned output)
 }
 
 int
+rv_log_output_is_syslog(unsigned output)
+{
+    return table[output].kind == SYSLOG_OUTPUT;
+}
+
+int
 rv_log_output_reopen(unsigned *output)
 {
     for (unsigned i = *output; i < RV_LOG_OUTPUTS; i++) {

@@ -52,8 +52,9 @@ void rv_log_output_replace(unsigned output, int fd);
 /* In a forked child: what the parent has lost is not the child's to report. */
 void rv_log_output_forked(void);
 
-/* 1 when the output is standard error. */
+/* 1 when the output is standard error, or syslog. */
 int rv_log_output_is_stderr(unsigned output);
+int rv_log_output_is_syslog(unsigned output);
 
 /*
  * Writes one line, which ends in a newline. `severity` is syslog's, `text` the
