@@ -42,6 +42,7 @@ typedef struct {
     unsigned reopening; /* how many of these it has not taken yet */
     unsigned owed;      /* how many it may still say to have taken, of all rounds */
     int readable;       /* its channel has something to read */
+    int hangs;          /* the watchdog has found so */
 } rv_process_t;
 
 /* The row of a slot below RV_PROCESS_SLOTS. */

@@ -87,6 +87,20 @@ set_affinity(rv_conf_t *cf, const rv_directive_t *d, const char *value, void *fi
     return RV_OK;
 }
 
+/* Workers beat once a second: what is asked of them must leave room for that. */
+static int
+set_hang_timeout(rv_conf_t *cf, const rv_directive_t *d, const char *value, void *field)
+{
+    enum { LEAST_MSEC = 2000 };
+
+    if (rv_conf_set_msec(cf, d, value, field) != RV_OK)
+        return RV_ERROR;
+    if (*(uint64_t *) field != 0 && *(uint64_t *) field < LEAST_MSEC)
+        return rv_conf_error(cf, "\"%s\" in directive \"%s\" is neither 0 nor at least %dms", value,
+            d->name, LEAST_MSEC);
+    return RV_OK;
+}
+
 /* "TARGET [LEVEL]" */
 static int
 set_error_log(rv_conf_t *cf, const rv_directive_t *d, const char *value, void *field)
@@ -175,6 +189,7 @@ set_zone_size(rv_conf_t *cf, const rv_directive_t *d, const char *value, void *f
 static const rv_conf_bounds_t workers = { 1, RV_CORE_WORKERS };
 static const rv_conf_bounds_t priorities = { -20, 20 };
 static const rv_conf_bounds_t connections = { 1, 10000000 };
+static const rv_conf_bounds_t hangs = { 0, 24 * 3600 * 1000 };
 static const rv_conf_bounds_t startup = { 100, 24 * 3600 * 1000 };
 
 #define MAIN(field) offsetof(rv_core_conf_t, field)
@@ -199,6 +214,8 @@ static const rv_directive_t main_directives[] = {
         "how long a worker may take to finish its connections (TIME)", NULL, 0 },
     { "worker_startup_timeout", rv_conf_set_msec, MAIN(worker_startup_timeout), "30s",
         "how long a new generation may take to get ready (TIME)", &startup, 0 },
+    { "worker_hang_timeout", set_hang_timeout, MAIN(worker_hang_timeout), "0",
+        "how long a worker may hang before it is replaced; 0: for ever (TIME)", &hangs, 0 },
     { "pid", rv_conf_set_path, MAIN(pid), RV_PID_PATH,
         "the file with the master's process id (PATH)", NULL, 0 },
     { "error_log", set_error_log, MAIN(logs), RV_ERROR_LOG_PATH " error",

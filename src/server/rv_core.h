@@ -41,6 +41,7 @@ typedef struct {
     rv_affinity_t worker_cpu_affinity;
     uint64_t worker_shutdown_timeout; /* ms */
     uint64_t worker_startup_timeout;  /* ms */
+    uint64_t worker_hang_timeout;     /* ms; 0: for ever */
     const char *pid;
     rv_core_log_t *logs;
     const char *working_directory; /* NULL: as it is */

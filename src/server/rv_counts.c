@@ -18,6 +18,7 @@
 static const rv_stats_def_t workers[] = {
     { "restarts{reason=\"exit\"}", RV_STATS_COUNTER, "Workers that ended unasked." },
     { "restarts{reason=\"signal\"}", RV_STATS_COUNTER, "Workers that ended unasked." },
+    { "restarts{reason=\"hang\"}", RV_STATS_COUNTER, "Workers that ended unasked." },
     { NULL, 0, NULL },
 };
 static const rv_stats_def_t master[] = {
@@ -118,9 +119,9 @@ count(rv_stats_t *st, const char *module, const char *name, unsigned n)
 }
 
 void
-rv_counts_death(rv_stats_t *st, int status)
+rv_counts_death(rv_stats_t *st, int status, int hung)
 {
-    count(st, "workers", workers[WIFSIGNALED(status) ? 1 : 0].name, 1);
+    count(st, "workers", workers[hung ? 2 : WIFSIGNALED(status) ? 1 : 0].name, 1);
 }
 
 void

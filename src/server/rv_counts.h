@@ -22,8 +22,8 @@ void rv_counts_enter_again(rv_stats_t *st);
 /* Gives the row up: this process ends, and others may go on with the memory. */
 void rv_counts_leave(void);
 
-/* A worker died unasked, with this status of waitpid. */
-void rv_counts_death(rv_stats_t *st, int status);
+/* A worker died unasked, with this status of waitpid, or was ended because it hung. */
+void rv_counts_death(rv_stats_t *st, int status, int hung);
 
 /* A reload was done (0) or not. */
 void rv_counts_reload(rv_stats_t *st, int failed);

@@ -24,6 +24,7 @@
 #include "rv_stats_fold.h"
 #include "rv_stats_outcome.h"
 #include "rv_succession.h"
+#include "rv_watchdog.h"
 #include "rv_workers.h"
 
 #include <errno.h>
@@ -108,7 +109,7 @@ reap(master_t *m)
             rv_reload_fail(&m->reload, "worker %u %s before it was ready", p->worker,
                 rv_workers_describe(status, text));
         if (p->state != RV_PROCESS_DRAINING)
-            rv_counts_death(cycle->stats, status);
+            rv_counts_death(cycle->stats, status, p->hangs);
         rv_workers_bury(p, cycle, rv_loop_now());
         rv_counts_recoveries(cycle->stats, rv_stats_recoveries(cycle->stats));
         rv_generations_look_after_zones(&m->all);
@@ -123,6 +124,7 @@ tick(master_t *m)
     if (m->all.current == NULL)
         return;
 
+    rv_watchdog_look(&m->all, m->ticked);
     rv_cycle_check_files(m->all.current);
     for (rv_cycle_t *c = NULL; (c = rv_generations_each(&m->all, c)) != NULL;)
         (void) rv_stats_carry(c->stats);

@@ -8,6 +8,7 @@
 #include "rv_worker.h"
 
 #include "rv_activity.h"
+#include "rv_backtrace.h"
 #include "rv_counts.h"
 #include "rv_daemon.h"
 #include "rv_fd.h"
@@ -136,7 +137,8 @@ init(rv_worker_t *w)
 {
     const rv_cycle_t *cycle = w->cycle;
 
-    if (set_directory(cycle->core) != RV_OK || rv_signal_init() != RV_OK)
+    if (set_directory(cycle->core) != RV_OK || rv_signal_init() != RV_OK
+        || rv_backtrace_init() != RV_OK)
         return RV_ERROR;
 
     w->stats = cycle->stats;
