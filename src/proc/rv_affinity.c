@@ -24,6 +24,8 @@ add(rv_affinity_set_t *set, unsigned cpu)
 
 #if RV_HAVE_SCHED_SETAFFINITY
 
+_Static_assert(RV_AFFINITY_CPUS <= CPU_SETSIZE, "the system's set has room for ours");
+
 int
 rv_affinity_allowed(rv_affinity_set_t *set)
 {
@@ -32,7 +34,7 @@ rv_affinity_allowed(rv_affinity_set_t *set)
     memset(set, 0, sizeof(*set));
     if (sched_getaffinity(0, sizeof(cpus), &cpus) == -1)
         return RV_ERROR;
-    for (unsigned i = 0; i < rv_min(RV_AFFINITY_CPUS, CPU_SETSIZE); i++) {
+    for (unsigned i = 0; i < RV_AFFINITY_CPUS; i++) {
         if (CPU_ISSET(i, &cpus))
             add(set, i);
     }
@@ -45,7 +47,7 @@ rv_affinity_bind(const rv_affinity_set_t *set)
     cpu_set_t cpus;
 
     CPU_ZERO(&cpus);
-    for (unsigned i = 0; i < rv_min(RV_AFFINITY_CPUS, CPU_SETSIZE); i++) {
+    for (unsigned i = 0; i < RV_AFFINITY_CPUS; i++) {
         if (has(set, i))
             CPU_SET(i, &cpus);
     }
@@ -120,4 +122,17 @@ rv_affinity_choose(const rv_affinity_t *affinity, unsigned worker, const rv_affi
     for (size_t i = 0; affinity->count > 0 && i < rv_countof(from.word); i++)
         from.word[i] &= affinity->mask[0].word[i];
     return pick(&from, worker, set);
+}
+
+int
+rv_affinity_apply(const rv_affinity_t *affinity, unsigned worker)
+{
+    rv_affinity_set_t allowed, wanted;
+
+    if (!affinity->automatic && affinity->count == 0)
+        return RV_OK;
+    if (rv_affinity_allowed(&allowed) != RV_OK
+        || rv_affinity_choose(affinity, worker, &allowed, &wanted) != RV_OK)
+        return RV_ERROR;
+    return rv_affinity_bind(&wanted);
 }

@@ -37,4 +37,7 @@ int rv_affinity_choose(const rv_affinity_t *affinity, unsigned worker,
 /* Runs this process there from now on. RV_ERROR and errno, ENOSYS where the system cannot. */
 int rv_affinity_bind(const rv_affinity_set_t *set);
 
+/* All of that for worker `worker`; RV_ERROR and errno. */
+int rv_affinity_apply(const rv_affinity_t *affinity, unsigned worker);
+
 #endif

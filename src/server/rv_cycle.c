@@ -143,8 +143,9 @@ rv_cycle_listen(rv_cycle_t *cycle, rv_conf_t *cf, const rv_listener_t *listener,
 {
     rv_cycle_listener_t **last = &cycle->listeners;
     char text[RV_ADDR_TEXT];
+    unsigned number = 1;
 
-    for (; *last != NULL; last = &(*last)->next) {
+    for (; *last != NULL; last = &(*last)->next, number++) {
         if (rv_addr_equal(&(*last)->listener.addr, &listener->addr))
             return rv_conf_error(
                 cf, "duplicate \"listen\" at \"%s\"", rv_addr_format(&listener->addr, text));
@@ -155,6 +156,7 @@ rv_cycle_listen(rv_cycle_t *cycle, rv_conf_t *cf, const rv_listener_t *listener,
         return rv_conf_error(cf, "not enough memory");
 
     l->listener = *listener;
+    l->number = number;
     l->service = service;
     l->conf = conf;
     *last = l;

@@ -22,6 +22,7 @@ typedef struct {
 
 typedef struct rv_cycle_listener_s {
     struct rv_cycle_listener_s *next;
+    unsigned number; /* in this generation, from 1 */
     rv_listener_t listener;
     const rv_service_t *service;
     const void *conf;

@@ -24,9 +24,9 @@ find_listener(const rv_cycle_t *cycle, unsigned number)
 {
     const rv_cycle_listener_t *l = cycle->listeners;
 
-    for (unsigned i = 1; l != NULL && i < number; i++)
+    while (l != NULL && l->number != number)
         l = l->next;
-    return number == 0 ? NULL : l;
+    return l;
 }
 
 const char *

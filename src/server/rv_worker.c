@@ -79,19 +79,6 @@ set_directory(const rv_core_conf_t *core)
     return RV_ERROR;
 }
 
-static void
-set_affinity(const rv_affinity_t *affinity, unsigned worker)
-{
-    rv_affinity_set_t allowed, wanted;
-
-    if (!affinity->automatic && affinity->count == 0)
-        return;
-    if (rv_affinity_allowed(&allowed) != RV_OK
-        || rv_affinity_choose(affinity, worker, &allowed, &wanted) != RV_OK
-        || rv_affinity_bind(&wanted) != RV_OK)
-        rv_log(RV_LOG_ERROR, errno, "setting worker_cpu_affinity of worker %u failed", worker);
-}
-
 /* Gives up the listening descriptors that are other workers'. */
 static void
 keep_listeners(rv_worker_t *w)
@@ -184,16 +171,13 @@ leave_terminal(rv_worker_t *w)
 static void
 start(rv_worker_t *w)
 {
-    unsigned number = 0;
-    int fd;
-
     if (w->started || w->draining)
         return;
     w->started = 1;
     leave_terminal(w);
     for (rv_cycle_listener_t *l = w->cycle->listeners; l != NULL; l = l->next) {
-        rv_connections_listener(w->connections, ++number);
-        while ((fd = rv_listener_pop(&l->listener)) != -1) {
+        rv_connections_listener(w->connections, l->number);
+        for (int fd; (fd = rv_listener_pop(&l->listener)) != -1;) {
             if (rv_connections_listen(w->connections, fd, l->service, l->conf) != RV_OK) {
                 rv_log(RV_LOG_EMERG, errno, "accepting connections failed");
                 w->done = 1;
@@ -412,7 +396,6 @@ loop(rv_worker_t *w, int alone)
 
         rv_stats_heartbeat(w->stats, (uint64_t) rv_loop_now());
         rv_activity_beat();
-        rv_activity_note(RV_ACTIVITY_IDLE, 0, 0);
         if (rv_loop_once(w->loop, wait) != RV_OK)
             return RV_ERROR;
         if (w->signalled)
@@ -468,9 +451,9 @@ rv_worker_run(rv_cycle_t *cycle, unsigned number, unsigned row, int liveness)
     rv_log_output_forked();
     rv_log_use(&cycle->log);
     rv_counts_forked();
-    rv_activity_own(rv_process_self()->slot);
     keep_listeners(&w);
-    set_affinity(&cycle->core->worker_cpu_affinity, number);
+    if (rv_affinity_apply(&cycle->core->worker_cpu_affinity, number) != RV_OK)
+        rv_log(RV_LOG_ERROR, errno, "setting worker_cpu_affinity of worker %u failed", number);
 
     if (rv_stats_own(cycle->stats, row) != RV_OK || open_null(&w) != RV_OK
         || rv_core_set_environment(cycle->core) != RV_OK || rv_rights_give_up(cycle->core) != RV_OK

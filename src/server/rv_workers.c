@@ -46,6 +46,7 @@ run_child(void *data)
 
     ws->forget(ws->data, child->cycle);
     rv_fd_close(&ws->liveness[1]);
+    rv_activity_own(rv_process_self()->slot);
     return rv_worker_run(child->cycle, child->number, child->row, ws->liveness[0]);
 }
 

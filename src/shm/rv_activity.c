@@ -94,6 +94,7 @@ rv_activity_beat(void)
     uint64_t beats = atomic_load_explicit(&own->beats, memory_order_relaxed);
 
     atomic_store_explicit(&own->beats, beats + 1, memory_order_relaxed);
+    rv_activity_note(RV_ACTIVITY_IDLE, 0, 0);
 }
 
 void

@@ -44,7 +44,7 @@ void rv_activity_own(unsigned slot);
 
 void rv_activity_note(rv_activity_kind_t kind, unsigned listener, unsigned handler);
 
-/* Once in each step of the loop: it goes on. */
+/* Once in each step of the loop: it goes on, and is idle. */
 void rv_activity_beat(void);
 
 /* --- the master ------------------------------------------------------------------- */

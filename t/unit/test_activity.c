@@ -34,8 +34,8 @@ note_elsewhere(unsigned slot, rv_activity_kind_t kind, unsigned listener, unsign
     ck_assert_int_ne(child, -1);
     if (child == 0) {
         rv_activity_own(slot);
-        rv_activity_note(kind, listener, handler);
         rv_activity_beat();
+        rv_activity_note(kind, listener, handler);
         _exit(0);
     }
     ck_assert_int_eq(waitpid(child, &status, 0), child);
@@ -126,8 +126,8 @@ static const struct {
 START_TEST(a_note_in_words)
 {
     static const rv_service_t http = { .name = "http" }, echo = { .name = "echo" };
-    rv_cycle_listener_t second = { .service = &echo };
-    rv_cycle_listener_t first = { .next = &second, .service = &http };
+    rv_cycle_listener_t second = { .number = 2, .service = &echo };
+    rv_cycle_listener_t first = { .next = &second, .number = 1, .service = &http };
     const rv_cycle_t cycle = { .listeners = &first };
     char text[RV_DOING_TEXT];
     const char *why;
