@@ -23,10 +23,10 @@
 enum { FRAMES = 64, STACK = 64 * 1024, OUTPUTS = RV_LOG_SET_MAX };
 
 static char stack[STACK];
-static void *frame[FRAMES];
 
 #if RV_HAVE_BACKTRACE
 
+static void *frame[FRAMES];
 static const char heading[] = "aborted, it was here, in the innermost function first:\n";
 
 static int

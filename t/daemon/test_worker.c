@@ -3,6 +3,8 @@
  */
 #include "daemon.h"
 
+#include "rv_base.h"
+
 #include <grp.h>
 #include <pwd.h>
 #include <signal.h>
@@ -272,6 +274,8 @@ START_TEST(each_worker_runs_on_a_processor_of_its_own)
     char before[1024], mask[128];
     pid_t pids[8];
 
+    if (!RV_HAVE_SCHED_SETAFFINITY)
+        return;
     daemon_conff(&d,
         "[main]\nerror_log = logs/error.log info\nworker_processes = 3\n"
         "worker_cpu_affinity = auto\n%s",
@@ -311,7 +315,7 @@ START_TEST(a_processor_that_there_is_not_is_told_of_and_no_more)
     daemon_conff(&d, MAIN "worker_cpu_affinity = %s\n%s", mask, DAEMON_HTTP);
     daemon_start(&d);
     if (strstr(processors_of(getpid()), "100") == NULL)
-        daemon_wait_log(&d, "setting worker_cpu_affinity of worker 0 failed (22: ", 1);
+        daemon_wait_log(&d, "setting worker_cpu_affinity of worker 0 failed (", 1);
     expect_hello();
 }
 END_TEST
