@@ -102,8 +102,10 @@ has_looked(daemon_t *unused, void *data)
 static void
 wait_looks(void)
 {
-    uint64_t until = master_beat() + LONG_MSEC;
+    uint64_t until = 1; /* the first one is a second after its start */
 
+    daemon_wait(&d, has_looked, &until, "the master has looked around");
+    until = master_beat() + LONG_MSEC;
     daemon_wait(&d, has_looked, &until, "the master has looked several times");
 }
 
