@@ -4,6 +4,7 @@
  * The one global is the log of -e. Whatever fails before the daemon runs is told on the terminal, and the exit
  * status is 1: never "exit 0, then died".
  */
+#include "rv_announce.h"
 #include "rv_command.h"
 #include "rv_cycle.h"
 #include "rv_daemon.h"
@@ -111,11 +112,19 @@ report_already_running(pid_t pid, const char *path)
     rv_log(RV_LOG_EMERG, 0, "already running, pid %ld, by \"%s\"", (long) pid, path);
 }
 
+typedef struct {
+    const rv_cycle_t *cycle;
+    int *notify;
+} alone_t;
+
 static void
 on_ready(void *data)
 {
+    alone_t *alone = data;
+
     rv_log(RV_LOG_NOTICE, 0, "%s/%s started, without a master process", RV_NAME, RV_VERSION);
-    rv_daemon_ready(data, rv_log_uses_stderr());
+    rv_announce_ready(alone->cycle, *alone->notify != -1);
+    rv_daemon_ready(alone->notify, rv_log_uses_stderr());
     rv_log_terminal(RV_LOG_NONE);
 }
 
@@ -123,6 +132,7 @@ on_ready(void *data)
 static int
 run_alone(rv_cycle_t *cycle, int *notify)
 {
+    alone_t alone = { cycle, notify };
     char reason[RV_CYCLE_REASON];
     pid_t holder;
     rv_pidfile_t file;
@@ -141,7 +151,7 @@ run_alone(rv_cycle_t *cycle, int *notify)
         rv_cycle_commit(cycle, NULL);
         if (geteuid() == 0)
             rv_log(RV_LOG_WARN, 0, "\"master_process = off\" keeps the rights of root");
-        status = rv_worker_run_alone(cycle, on_ready, notify);
+        status = rv_worker_run_alone(cycle, on_ready, &alone);
         rv_pidfile_remove(&file);
     }
     rv_cycle_free(cycle, 1);
@@ -222,8 +232,22 @@ failed:
     return NULL;
 }
 
+/* Whom to tell. -n was for the first master alone. */
 static int
-start(const rv_cycle_options_t *options, rv_master_options_t *master)
+announce(const rv_heritage_t *h, int ready_fd)
+{
+    int follows = h->master != 0;
+
+    rv_announce_hold(follows);
+    if (rv_announce_init(follows ? -1 : ready_fd) == RV_OK)
+        return RV_OK;
+
+    rv_log(RV_LOG_EMERG, errno, "\"-n %d\" is no descriptor to write to", ready_fd);
+    return RV_ERROR;
+}
+
+static int
+start(const rv_options_t *o, const rv_cycle_options_t *options, rv_master_options_t *master)
 {
     rv_heritage_t *h = &master->heritage;
     int terminal;
@@ -234,6 +258,8 @@ start(const rv_cycle_options_t *options, rv_master_options_t *master)
     }
     if (h->master != 0 && (terminal = rv_fd_dup(h->ready)) != -1)
         rv_log_terminal_to(terminal);
+    if (announce(h, o->ready_fd) != RV_OK)
+        return 1;
 
     rv_cycle_t *cycle = open_first(options, h, &master->given);
     if (cycle == NULL)
@@ -295,5 +321,5 @@ main(int argc, char **argv)
     master = (rv_master_options_t){ .options = &options,
         .title = make_title(argc, argv),
         .command = { .program = rv_daemon_program(argv[0]), .argv = argv } };
-    return start(&options, &master);
+    return start(&o, &options, &master);
 }

@@ -12,6 +12,7 @@
 #include "rv_master.h"
 
 #include "rv_activity.h"
+#include "rv_announce.h"
 #include "rv_build.h"
 #include "rv_counts.h"
 #include "rv_daemon.h"
@@ -72,6 +73,7 @@ forget(void *data, const rv_cycle_t *keep)
     rv_loop_destroy(m->workers.loop);
     rv_signal_reset();
 
+    rv_announce_forked();
     rv_fd_close(&m->notify);
     if (m->reload.given != NULL)
         rv_cycle_free(m->reload.given, 0);
@@ -157,6 +159,10 @@ stop(master_t *m, unsigned how)
     int64_t now = rv_loop_now();
     int quit = how == RV_SIGNAL_QUIT;
 
+    if (m->stopping == 0 && rv_succession_heir(&m->succession) != 0)
+        rv_announce_heir(rv_succession_heir(&m->succession));
+    else if (m->stopping == 0)
+        rv_announce_stopping();
     m->stopping = how;
     rv_log(RV_LOG_NOTICE, 0, quit ? "told to quit" : "told to stop");
     rv_reload_fail(&m->reload, "told to stop");
@@ -181,6 +187,7 @@ on_started(master_t *m)
     rv_log(RV_LOG_NOTICE, 0, "%s/%s started, %u workers are ready", RV_NAME, RV_VERSION,
         rv_workers_ready(m->all.current));
     rv_succession_started(&m->succession);
+    rv_announce_ready(m->all.current, m->notify != -1); /* before the command returns */
     rv_daemon_ready(&m->notify, m->succession.before.master != 0 || rv_log_uses_stderr());
     rv_log_terminal(RV_LOG_NONE);
 }
@@ -217,11 +224,21 @@ drain(master_t *m)
     rv_workers_let_go(m->all.current);
 }
 
+/* The older master is gone, and this one is whom a manager listens to. */
+static void
+take_the_word(const master_t *m)
+{
+    rv_announce_hold(0);
+    if (m->all.current != NULL)
+        rv_announce_ready(m->all.current, 1);
+}
+
 /* A new master that is ready is told what came while it was started; where it is gone
  * this one serves again. */
 static void
 settle_succession(master_t *m)
 {
+    int followed = m->succession.before.master != 0;
     int result = rv_succession_settle(&m->succession);
     pid_t heir = rv_succession_heir(&m->succession);
 
@@ -239,6 +256,8 @@ settle_succession(master_t *m)
         m->drained = 0;
         m->wanted &= ~RV_SIGNAL_DRAIN; /* it was meant for the time of two masters */
     }
+    if (followed && m->succession.before.master == 0)
+        take_the_word(m);
 }
 
 /* --- the loop ------------------------------------------------------------------------------ */
@@ -335,6 +354,7 @@ act(master_t *m)
         tick(m);
     if (m->all.current != NULL)
         rv_counts_channels(m->all.current->stats);
+    rv_announce_beat(rv_loop_now());
 }
 
 static int64_t
@@ -351,7 +371,7 @@ next_wait(const master_t *m)
     int64_t at = earlier(rv_workers_kill_overdue(now), m->ticked + TICK_MSEC);
     int running = m->stopping == 0 && m->all.current != NULL;
 
-    at = earlier(at, rv_reload_due(&m->reload));
+    at = earlier(earlier(at, rv_reload_due(&m->reload)), rv_announce_due());
     at = earlier(at, rv_upgrade_due(&m->succession.after));
     if (running && !m->drained)
         at = earlier(at, rv_workers_due(m->all.current));

@@ -10,6 +10,7 @@
 #include "rv_log.h"
 #include "rv_parse.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,7 +21,7 @@ rv_options_help(void)
 {
     printf("reeve version: %s/%s\n"
            "Usage: reeve [-?hvVtTq] [-s signal [-w seconds]] [-p prefix] [-c file] [-e file]\n"
-           "             [-g directives]\n"
+           "             [-g directives] [-n descriptor]\n"
            "       reeve status [-js] [-p prefix] [-c file]\n"
            "\n"
            "  -?, -h         this help; \"-h directives\": every directive and its default\n"
@@ -36,6 +37,7 @@ rv_options_help(void)
            "  -c file        configuration file (%s)\n"
            "  -e file        where to log until the configuration is read (stderr)\n"
            "  -g directives  override the file: \"daemon = off; http.listen = 9000\"\n"
+           "  -n descriptor  write a newline to it when the daemon is ready\n"
            "\n"
            "  status         what the running daemon does and has done\n"
            "    -j           the same as JSON\n"
@@ -116,6 +118,19 @@ set_signal(rv_options_t *o, const char *word)
 }
 
 static int
+set_ready_fd(rv_options_t *o, const char *word)
+{
+    uint64_t fd;
+
+    if (rv_parse_uint(word, &fd) == RV_OK && fd <= INT_MAX) {
+        o->ready_fd = (int) fd;
+        return RV_OK;
+    }
+    rv_log(RV_LOG_EMERG, 0, "invalid option: \"-n %s\", it must be a descriptor", word);
+    return RV_ERROR;
+}
+
+static int
 set_wait(rv_options_t *o, const char *word)
 {
     if (rv_parse_msec(word, &o->wait) == RV_OK)
@@ -157,6 +172,8 @@ set_option(rv_options_t *o, int letter, char *value)
         return set_signal(o, value);
     case 'w':
         return set_wait(o, value);
+    case 'n':
+        return set_ready_fd(o, value);
     case 'p':
         o->prefix = value;
         return RV_OK;
@@ -202,13 +219,13 @@ rv_options_parse(rv_options_t *o, int argc, char **argv)
 {
     static char help[] = "-h", version[] = "-v";
 
-    *o = (rv_options_t){ .wait = RV_COMMAND_WAIT_MSEC };
+    *o = (rv_options_t){ .wait = RV_COMMAND_WAIT_MSEC, .ready_fd = -1 };
     opterr = 0;
     if (argc == 2 && strcmp(argv[1], "--help") == 0)
         argv[1] = help;
     if (argc == 2 && strcmp(argv[1], "--version") == 0)
         argv[1] = version;
-    if (read_options(o, argc, argv, "+:hvVtTqs:w:p:c:e:g:") != RV_OK)
+    if (read_options(o, argc, argv, "+:hvVtTqs:w:p:c:e:g:n:") != RV_OK)
         return RV_ERROR;
 
     if (!o->help && o->signal == NULL && optind < argc && strcmp(argv[optind], "status") == 0) {

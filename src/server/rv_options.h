@@ -18,6 +18,7 @@ typedef struct {
     int quiet;                 /* -q */
     const rv_signal_t *signal; /* -s */
     uint64_t wait;             /* -w, ms: for what becomes of it */
+    int ready_fd;              /* -n; -1: none */
     int status;                /* the word status: look at a running daemon */
     rv_viewer_form_t form;     /* -j, -s behind it */
     const char *prefix;        /* -p; ends in "/", absolute */

@@ -7,6 +7,7 @@
  */
 #include "rv_reload.h"
 
+#include "rv_announce.h"
 #include "rv_build.h"
 #include "rv_counts.h"
 #include "rv_stats_fold.h"
@@ -43,6 +44,7 @@ report_failure(const rv_reload_t *r)
     }
     rv_log(RV_LOG_ERROR, 0, "reload failed, generation %u goes on: %s", current->generation,
         r->reason);
+    rv_announce_reloaded(current, r->reason);
     rv_counts_reload(current->stats, 1);
     rv_stats_finish(current->stats, RV_STATS_RELOAD, 1, r->reason);
 }
@@ -68,6 +70,7 @@ void
 rv_reload_begin(rv_reload_t *r)
 {
     rv_stats_begin(r->all->current->stats, RV_STATS_RELOAD);
+    rv_announce_reloading(r->generation + 1);
     rv_log(RV_LOG_NOTICE, 0, "reload of \"%s\" begins", r->options->conf);
 
     rv_cycle_t *cycle = rv_build_next(
@@ -118,6 +121,7 @@ commit(rv_reload_t *r)
     step_down(r, old);
     rv_log(RV_LOG_NOTICE, 0, "reload done, generation %u, %u workers are ready", cycle->generation,
         rv_workers_ready(cycle));
+    rv_announce_reloaded(cycle, NULL);
     rv_counts_reload(cycle->stats, 0);
     rv_stats_finish(cycle->stats, RV_STATS_RELOAD, 0, "");
 }

@@ -9,6 +9,7 @@
 
 #include "rv_activity.h"
 #include "rv_backtrace.h"
+#include "rv_announce.h"
 #include "rv_counts.h"
 #include "rv_daemon.h"
 #include "rv_fd.h"
@@ -354,6 +355,7 @@ static void
 take_signals(rv_worker_t *w, int alone)
 {
     unsigned came = rv_signal_take();
+    int ending = w->done || w->draining;
 
     w->signalled = 0;
     if (came & RV_SIGNAL_TERMINATE)
@@ -363,6 +365,8 @@ take_signals(rv_worker_t *w, int alone)
     if (!alone)
         return;
 
+    if (!ending && (w->done || w->draining))
+        rv_announce_stopping();
     refuse_orders(w, came);
     if (came & RV_SIGNAL_REOPEN) {
         rv_reopen_t reopen = { 0 };
@@ -387,12 +391,22 @@ drained(rv_worker_t *w)
     return 1;
 }
 
+/* ms; -1: until something happens, a beat for example */
+static int64_t
+next_wait(const rv_worker_t *w, int alone)
+{
+    int64_t now = rv_loop_now(), at = alone ? rv_announce_due() : INT64_MAX;
+
+    if (w->draining)
+        at = rv_min(at, w->deadline);
+    return at == INT64_MAX ? -1 : rv_max(at - now, 0);
+}
+
 static int
 loop(rv_worker_t *w, int alone)
 {
     while (!w->done) {
-        int64_t left = w->deadline - rv_loop_now();
-        int64_t wait = w->draining ? rv_max(left, 0) : -1;
+        int64_t wait = next_wait(w, alone);
 
         rv_stats_heartbeat(w->stats, (uint64_t) rv_loop_now());
         rv_activity_beat();
@@ -409,6 +423,8 @@ loop(rv_worker_t *w, int alone)
         if (alone && rv_cycle_mend_zones(w->cycle))
             rv_counts_enter_again(w->stats);
         rv_counts_channels(w->stats);
+        if (alone)
+            rv_announce_beat(rv_loop_now());
     }
     return RV_OK;
 }

@@ -16,6 +16,20 @@ int manager_listen_unix(const char *path, int type);
 /* From now on commands get this descriptor too, which stays the test's. */
 void manager_pass(daemon_t *d, int fd);
 
+/* A socket of datagrams, and NOTIFY_SOCKET says where: PREFIX/notify, to be removed
+ * by the test, or an abstract name. */
+int manager_hear(daemon_t *d, int abstract);
+
+/* The next datagram, waited for, and who has sent it. */
+pid_t manager_heard(int fd, char *text, size_t room);
+
+/* Fails the test unless the next one is this, as printf puts it together, from the master. */
+void manager_expect(daemon_t *d, int fd, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* Fails the test where there is one more. */
+void manager_expect_silence(int fd);
+
 /* A connection that has asked for /hello. */
 int manager_ask(int fd);
 
