@@ -23,7 +23,7 @@
 #include <time.h>
 #include <unistd.h>
 
-typedef enum { FREE, FILE_OUTPUT, STDERR_OUTPUT, SYSLOG_OUTPUT } kind_t;
+typedef enum { FREE, FILE_OUTPUT, STDERR_OUTPUT, STDOUT_OUTPUT, SYSLOG_OUTPUT } kind_t;
 
 typedef struct {
     rv_addr_t server;
@@ -168,6 +168,8 @@ parse_target(const char *target, output_t *out, char *error)
     }
     if (strcmp(target, "stderr") == 0)
         out->kind = STDERR_OUTPUT;
+    if (strcmp(target, "stdout") == 0)
+        out->kind = STDOUT_OUTPUT;
 
     if (strncmp(target, syslog_prefix, sizeof(syslog_prefix) - 1) != 0)
         return RV_OK;
@@ -201,6 +203,8 @@ open_descriptor(const output_t *out)
     switch (out->kind) {
     case STDERR_OUTPUT:
         return STDERR_FILENO;
+    case STDOUT_OUTPUT:
+        return STDOUT_FILENO;
     case SYSLOG_OUTPUT:
         return connect_syslog(&out->syslog);
     default:
@@ -256,6 +260,13 @@ rv_log_output_open(const char *target, unsigned *output, char error[RV_LOG_OUTPU
     return RV_OK;
 }
 
+/* Its descriptor is not ours to close. */
+static int
+is_standard(const output_t *out)
+{
+    return out->kind == STDERR_OUTPUT || out->kind == STDOUT_OUTPUT;
+}
+
 void
 rv_log_output_release(unsigned output)
 {
@@ -264,7 +275,7 @@ rv_log_output_release(unsigned output)
     if (--out->users > 0)
         return;
 
-    if (out->kind != STDERR_OUTPUT)
+    if (!is_standard(out))
         rv_fd_close(&out->fd);
     free(out->target);
     *out = (output_t){ .kind = FREE, .fd = -1 };
@@ -321,8 +332,7 @@ rv_log_output_reopen(unsigned *output)
 void
 rv_log_output_replace(unsigned output, int fd)
 {
-    if (output >= RV_LOG_OUTPUTS || table[output].kind == FREE
-        || table[output].kind == STDERR_OUTPUT) {
+    if (output >= RV_LOG_OUTPUTS || table[output].kind == FREE || is_standard(&table[output])) {
         rv_fd_close(&fd);
         return;
     }

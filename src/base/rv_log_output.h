@@ -17,7 +17,7 @@
 #define RV_LOG_OUTPUT_ERROR 128
 
 /*
- * Opens `target`: "stderr", a path, or "syslog:" with an optional comma list
+ * Opens `target`: "stderr", "stdout", a path, or "syslog:" with an optional comma list
  * of server=ADDR (unix:PATH or IP:PORT; unix:/dev/log), facility=NAME (daemon)
  * and tag=WORD (reeve). The same target that is open already is shared.
  * RV_OK: *output is its index, to be given back with rv_log_output_release.
