@@ -33,7 +33,10 @@ find_holder(int fd, pid_t *pid)
         return RV_DONE;
 
     *pid = lock.l_pid;
-    return RV_OK;
+    if (*pid > 0)
+        return RV_OK;
+    errno = ESRCH; /* it is outside of this container: to us the kernel gives it no number */
+    return RV_ERROR;
 }
 
 /* Whether path still names the file behind fd: its owner may just have
