@@ -21,9 +21,8 @@ static atomic_uint came;
 /* TTIN and TTOU are for scaling; until they mean something here they must at least
  * do no harm. */
 static const rv_signal_t signals[] = {
-    { SIGQUIT, "SIGQUIT", "quit", RV_SIGNAL_QUIT },
-    { SIGTERM, "SIGTERM", "stop", RV_SIGNAL_TERMINATE },
-    { SIGINT, "SIGINT", NULL, RV_SIGNAL_TERMINATE },
+    { SIGQUIT, "SIGQUIT", "quit", RV_SIGNAL_QUIT }, { SIGTERM, "SIGTERM", NULL, RV_SIGNAL_TERM },
+    { SIGINT, "SIGINT", "stop", RV_SIGNAL_TERMINATE }, /* whatever TERM does */
     { SIGHUP, "SIGHUP", "reload", RV_SIGNAL_RELOAD },
     { SIGUSR1, "SIGUSR1", "reopen", RV_SIGNAL_REOPEN },
     { SIGCHLD, "SIGCHLD", NULL, RV_SIGNAL_CHILD },
@@ -107,6 +106,15 @@ rv_signal_take(void)
         continue;
 
     return atomic_exchange(&came, 0);
+}
+
+unsigned
+rv_signal_resolve(unsigned taken, int graceful)
+{
+    if ((taken & RV_SIGNAL_TERM) == 0)
+        return taken;
+
+    return (taken & ~RV_SIGNAL_TERM) | (graceful ? RV_SIGNAL_QUIT : RV_SIGNAL_TERMINATE);
 }
 
 void

@@ -16,6 +16,7 @@
 #define RV_SIGNAL_CHILD 0x10u
 #define RV_SIGNAL_UPGRADE 0x20u /* of the program */
 #define RV_SIGNAL_DRAIN 0x40u   /* the workers go, the master stays */
+#define RV_SIGNAL_TERM 0x80u    /* QUIT or TERMINATE, see rv_signal_resolve */
 
 typedef struct {
     int number;
@@ -44,6 +45,10 @@ int rv_signal_fd(void);
 
 /* What came since the last call, RV_SIGNAL_* or'ed. */
 unsigned rv_signal_take(void);
+
+/* The same with RV_SIGNAL_QUIT in the place of RV_SIGNAL_TERM where TERM is to be `graceful`,
+ * otherwise RV_SIGNAL_TERMINATE. */
+unsigned rv_signal_resolve(unsigned taken, int graceful);
 
 /* Lets all signals through again, after a fork that blocked them. */
 void rv_signal_unblock(void);

@@ -105,11 +105,11 @@ static const struct {
     const char *line;
     int number;
 } signals[] = {
-    { "-s stop", SIGTERM },
+    { "-s stop", SIGINT },
     { "-s quit", SIGQUIT },
     { "-s reload", SIGHUP },
     { "-s reopen", SIGUSR1 },
-    { "-sstop", SIGTERM },
+    { "-sstop", SIGINT },
     { "-qs quit -c x", SIGQUIT },
 };
 

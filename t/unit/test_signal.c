@@ -28,8 +28,8 @@ typedef struct {
 /* DESIGN's table, as an operator knows it. */
 static const row_t rows[] = {
     { SIGQUIT, "SIGQUIT", "quit", RV_SIGNAL_QUIT },
-    { SIGTERM, "SIGTERM", "stop", RV_SIGNAL_TERMINATE },
-    { SIGINT, "SIGINT", NULL, RV_SIGNAL_TERMINATE },
+    { SIGTERM, "SIGTERM", NULL, RV_SIGNAL_TERM },
+    { SIGINT, "SIGINT", "stop", RV_SIGNAL_TERMINATE },
     { SIGHUP, "SIGHUP", "reload", RV_SIGNAL_RELOAD },
     { SIGUSR1, "SIGUSR1", "reopen", RV_SIGNAL_REOPEN },
     { SIGUSR2, "SIGUSR2", "upgrade", RV_SIGNAL_UPGRADE },
@@ -239,7 +239,7 @@ be_a_child(void)
         return 2; /* it should have forgotten */
     raise(SIGHUP);
     raise(SIGTERM);
-    return rv_signal_take() == (RV_SIGNAL_RELOAD | RV_SIGNAL_TERMINATE) ? 0 : 3;
+    return rv_signal_take() == (RV_SIGNAL_RELOAD | RV_SIGNAL_TERM) ? 0 : 3;
 }
 
 START_TEST(child_that_begins_anew_has_its_own)
@@ -282,7 +282,7 @@ START_TEST(blocked_signals_come_once_they_are_let_through)
     raise(SIGTERM);
     ck_assert_uint_eq(rv_signal_take(), 0);
     rv_signal_unblock();
-    ck_assert_uint_eq(rv_signal_take(), RV_SIGNAL_TERMINATE);
+    ck_assert_uint_eq(rv_signal_take(), RV_SIGNAL_TERM);
 }
 END_TEST
 
@@ -300,6 +300,17 @@ START_TEST(reset_gives_back_handlers_and_pipe)
 }
 END_TEST
 
+START_TEST(term_is_what_the_operator_wants_it_to_be)
+{
+    unsigned taken = RV_SIGNAL_TERM | RV_SIGNAL_CHILD;
+
+    ck_assert_uint_eq(rv_signal_resolve(taken, 0), RV_SIGNAL_TERMINATE | RV_SIGNAL_CHILD);
+    ck_assert_uint_eq(rv_signal_resolve(taken, 1), RV_SIGNAL_QUIT | RV_SIGNAL_CHILD);
+    ck_assert_uint_eq(rv_signal_resolve(RV_SIGNAL_TERMINATE, 1), RV_SIGNAL_TERMINATE);
+    ck_assert_uint_eq(rv_signal_resolve(RV_SIGNAL_QUIT, 0), RV_SIGNAL_QUIT);
+}
+END_TEST
+
 static Suite *
 signal_suite(void)
 {
@@ -309,6 +320,7 @@ signal_suite(void)
     tcase_set_timeout(tcase, 60);
     tcase_add_checked_fixture(tcase, setup, NULL);
     tcase_add_loop_test(tcase, table_says_what_a_signal_does, 0, (int) rv_countof(rows));
+    tcase_add_test(tcase, term_is_what_the_operator_wants_it_to_be);
     tcase_add_test(tcase, no_signal_stands_twice_in_the_table);
     tcase_add_test(tcase, only_words_of_the_table_are_commands);
     tcase_add_loop_test(tcase, signal_is_seen_and_taken_once, 0, (int) rv_countof(rows));
