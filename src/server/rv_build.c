@@ -10,11 +10,23 @@
 #include <string.h>
 
 int
+rv_build_pid_moves(const rv_cycle_t *cycle, const rv_cycle_t *old)
+{
+    const char *a = cycle->core->pid, *b = old->core->pid;
+
+    return a == NULL || b == NULL ? a != b : strcmp(a, b) != 0;
+}
+
+int
 rv_build_pidfile(rv_pidfile_t *file, const char *path, char reason[RV_CYCLE_REASON])
 {
     pid_t holder;
-    int result = rv_pidfile_create(file, path, &holder);
 
+    *file = (rv_pidfile_t){ .fd = -1 };
+    if (path == NULL)
+        return RV_OK;
+
+    int result = rv_pidfile_create(file, path, &holder);
     if (result == RV_OK)
         return RV_OK;
 
@@ -71,7 +83,7 @@ rv_build_next(const rv_cycle_options_t *options, unsigned generation, const rv_c
     if (check(cycle, current, reason) != RV_OK)
         goto failed;
 
-    int moves = strcmp(cycle->core->pid, current->core->pid) != 0;
+    int moves = rv_build_pid_moves(cycle, current);
     if (moves && rv_build_pidfile(pidfile, cycle->core->pid, reason) != RV_OK)
         goto failed;
 

@@ -7,7 +7,10 @@
 #include "rv_cycle.h"
 #include "rv_pidfile.h"
 
-/* As rv_pidfile_create; RV_ERROR: `reason` says why, also who holds it. */
+/* Whether the two have not the same pid file, or only one of them has any. */
+int rv_build_pid_moves(const rv_cycle_t *cycle, const rv_cycle_t *old);
+
+/* As rv_pidfile_create, and where path is NULL there is nothing to be held; RV_ERROR: `reason` says why, also who holds it. */
 int rv_build_pidfile(rv_pidfile_t *file, const char *path, char reason[RV_CYCLE_REASON]);
 
 /*

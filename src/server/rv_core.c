@@ -101,6 +101,16 @@ set_hang_timeout(rv_conf_t *cf, const rv_directive_t *d, const char *value, void
     return RV_OK;
 }
 
+/* "off" or a path */
+static int
+set_pid(rv_conf_t *cf, const rv_directive_t *d, const char *value, void *field)
+{
+    rv_core_conf_t *core = rv_container_of(field, rv_core_conf_t, pid);
+
+    core->no_pid = strcmp(value, "off") == 0;
+    return core->no_pid ? RV_OK : rv_conf_set_path(cf, d, value, field);
+}
+
 /* "TARGET [LEVEL]" */
 static int
 set_error_log(rv_conf_t *cf, const rv_directive_t *d, const char *value, void *field)
@@ -121,7 +131,8 @@ set_error_log(rv_conf_t *cf, const rv_directive_t *d, const char *value, void *f
     if (rv_log_output_check(words[0], error) != RV_OK)
         return rv_conf_error(cf, "%s", error);
 
-    int is_file = strcmp(words[0], "stderr") != 0 && strncmp(words[0], "syslog:", 7) != 0;
+    int is_file = strcmp(words[0], "stderr") != 0 && strcmp(words[0], "stdout") != 0
+        && strncmp(words[0], "syslog:", 7) != 0;
     log->target = is_file ? rv_conf_path(cf, words[0]) : words[0];
     for (; *last != NULL; last = &(*last)->next) {
         if (++count > RV_LOG_SET_MAX)
@@ -198,6 +209,8 @@ static const rv_directive_t main_directives[] = {
     { "daemon", rv_conf_set_flag, MAIN(daemon), "on", "go to the background (on|off)", NULL, 0 },
     { "master_process", rv_conf_set_flag, MAIN(master_process), "on",
         "a master with workers; off: one process, for debugging (on|off)", NULL, 0 },
+    { "graceful_term", rv_conf_set_flag, MAIN(graceful_term), "off",
+        "SIGTERM does what SIGQUIT does (on|off)", NULL, 0 },
     { "user", set_user, MAIN(user), RV_USER " " RV_GROUP,
         "whom workers run as when started as root (USER [GROUP])", NULL, 0 },
     { "worker_processes", set_worker_processes, MAIN(worker_processes), "auto",
@@ -216,10 +229,10 @@ static const rv_directive_t main_directives[] = {
         "how long a new generation may take to get ready (TIME)", &startup, 0 },
     { "worker_hang_timeout", set_hang_timeout, MAIN(worker_hang_timeout), "0",
         "how long a worker may hang before it is replaced; 0: for ever (TIME)", &hangs, 0 },
-    { "pid", rv_conf_set_path, MAIN(pid), RV_PID_PATH,
-        "the file with the master's process id (PATH)", NULL, 0 },
+    { "pid", set_pid, MAIN(pid), RV_PID_PATH, "the file with the master's process id (PATH|off)",
+        NULL, 0 },
     { "error_log", set_error_log, MAIN(logs), RV_ERROR_LOG_PATH " error",
-        "where to log, from which level on (PATH|stderr|syslog:... [LEVEL])", NULL,
+        "where to log, from which level on (PATH|stderr|stdout|syslog:... [LEVEL])", NULL,
         RV_DIRECTIVE_REPEAT },
     { "working_directory", rv_conf_set_path, MAIN(working_directory), NULL,
         "working directory of the workers (PATH)", NULL, 0 },
@@ -261,6 +274,10 @@ finish_main(rv_conf_t *cf, const char *argument, void *conf)
     const rv_affinity_t *affinity = &core->worker_cpu_affinity;
 
     (void) argument;
+    for (const rv_core_log_t *log = core->logs; log != NULL; log = log->next) {
+        if (core->daemon && strcmp(log->target, "stdout") == 0)
+            return rv_conf_error(cf, "\"error_log = stdout\" needs \"daemon = off\"");
+    }
     if (core->user.is_set && geteuid() != 0)
         rv_conf_warn(cf, "the \"user\" directive has no effect: not started as root");
     if (!affinity->automatic && affinity->count > 0 && affinity->count != core->worker_processes)

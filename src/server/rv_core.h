@@ -30,6 +30,7 @@ typedef struct {
 typedef struct {
     int daemon;
     int master_process;
+    int graceful_term;
     struct {
         rv_daemon_user_t user;
         int is_set; /* by the operator */
@@ -42,7 +43,8 @@ typedef struct {
     uint64_t worker_shutdown_timeout; /* ms */
     uint64_t worker_startup_timeout;  /* ms */
     uint64_t worker_hang_timeout;     /* ms; 0: for ever */
-    const char *pid;
+    const char *pid;                  /* NULL: none, or not read yet */
+    int no_pid;                       /* "pid = off" */
     rv_core_log_t *logs;
     const char *working_directory; /* NULL: as it is */
     rv_core_env_t *env;

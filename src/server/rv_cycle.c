@@ -228,14 +228,24 @@ open_logs(rv_cycle_t *cycle, char *reason)
     return RV_OK;
 }
 
-/* By its pid file. */
+/* FNV-1a; NULL: nothing */
+static uint32_t
+add_hash(uint32_t hash, const char *text)
+{
+    for (const char *p = text; p != NULL && *p != '\0'; p++)
+        hash = (hash ^ (unsigned char) *p) * 16777619u;
+    return hash;
+}
+
+/* By its pid file; without one by all that it was started with. */
 const char *
 rv_cycle_instance(const rv_cycle_t *cycle)
 {
-    uint32_t hash = 2166136261u; /* FNV-1a */
+    const rv_cycle_options_t *o = cycle->options;
+    uint32_t hash = add_hash(2166136261u, cycle->core->pid);
 
-    for (const char *p = cycle->core->pid; *p != '\0'; p++)
-        hash = (hash ^ (unsigned char) *p) * 16777619u;
+    if (cycle->core->pid == NULL)
+        hash = add_hash(add_hash(add_hash(hash, o->prefix), o->conf), o->overrides);
     return rv_pool_printf(cycle->pool, "%08x", hash);
 }
 

@@ -5,6 +5,7 @@
  * status is 1: never "exit 0, then died".
  */
 #include "rv_announce.h"
+#include "rv_build.h"
 #include "rv_command.h"
 #include "rv_cycle.h"
 #include "rv_daemon.h"
@@ -106,12 +107,6 @@ make_title(int argc, char **argv)
     return title;
 }
 
-static void
-report_already_running(pid_t pid, const char *path)
-{
-    rv_log(RV_LOG_EMERG, 0, "already running, pid %ld, by \"%s\"", (long) pid, path);
-}
-
 typedef struct {
     const rv_cycle_t *cycle;
     int *notify;
@@ -134,15 +129,11 @@ run_alone(rv_cycle_t *cycle, int *notify)
 {
     alone_t alone = { cycle, notify };
     char reason[RV_CYCLE_REASON];
-    pid_t holder;
     rv_pidfile_t file;
     int status = 1;
-    int locked = rv_pidfile_create(&file, cycle->core->pid, &holder);
 
-    if (locked == RV_AGAIN) {
-        report_already_running(holder, cycle->core->pid);
-    } else if (locked != RV_OK) {
-        rv_log(RV_LOG_EMERG, errno, "creating pid file \"%s\" failed", cycle->core->pid);
+    if (rv_build_pidfile(&file, cycle->core->pid, reason) != RV_OK) {
+        rv_log(RV_LOG_EMERG, 0, "%s", reason);
     } else if (rv_cycle_listen_all(cycle, reason) != RV_OK) {
         rv_log(RV_LOG_EMERG, 0, "%s", reason);
         rv_pidfile_remove(&file);
@@ -179,14 +170,19 @@ open_early_log(const char *target)
 
 /* Before anything is opened: another daemon with this pid file? */
 static int
-check_running(const char *path)
+may_start(const rv_cycle_t *cycle)
 {
+    const char *path = cycle->core->pid;
     pid_t pid;
 
-    if (rv_pidfile_find_any(path, &pid) != RV_OK)
+    if (cycle->core->daemon && getpid() == 1) { /* with it all others would end */
+        rv_log(RV_LOG_EMERG, 0, "process 1 cannot go to the background: it takes \"daemon = off\"");
+        return RV_ERROR;
+    }
+    if (path == NULL || rv_pidfile_find_any(path, &pid) != RV_OK)
         return RV_OK;
 
-    report_already_running(pid, path);
+    rv_log(RV_LOG_EMERG, 0, "already running, pid %ld, by \"%s\"", (long) pid, path);
     return RV_ERROR;
 }
 
@@ -218,7 +214,7 @@ open_first(const rv_cycle_options_t *options, const rv_heritage_t *h, rv_cycle_t
     rv_cycle_log_messages(cycle, RV_LOG_EMERG);
     if (rv_conf_error_count(cycle->conf) > 0)
         goto failed;
-    if (h->master == 0 && check_running(cycle->core->pid) != RV_OK)
+    if (h->master == 0 && may_start(cycle) != RV_OK)
         goto failed;
     if (inherit(h, given, cycle) != RV_OK)
         goto failed;

@@ -381,6 +381,14 @@ next_wait(const master_t *m)
     return at > now ? at - now : 0;
 }
 
+static unsigned
+take_signals(const master_t *m)
+{
+    const rv_cycle_t *cycle = m->all.current != NULL ? m->all.current : m->all.pending;
+
+    return rv_signal_resolve(rv_signal_take(), cycle->core->graceful_term);
+}
+
 static int
 init(master_t *m)
 {
@@ -437,7 +445,7 @@ run(master_t *m, rv_cycle_t *first)
     while (!is_over(m)) {
         if (rv_loop_once(m->workers.loop, next_wait(m)) != RV_OK)
             rv_log(RV_LOG_ALERT, errno, "waiting for events failed");
-        m->came = rv_signal_take();
+        m->came = take_signals(m);
         act(m);
     }
 }

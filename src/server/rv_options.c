@@ -77,7 +77,8 @@ set_paths(rv_options_t *o)
         return RV_ERROR;
 
     o->conf = join(o->prefix, o->conf == NULL ? RV_CONF_PATH : o->conf, "");
-    if (o->error_log != NULL && strcmp(o->error_log, "stderr") != 0)
+    if (o->error_log != NULL && strcmp(o->error_log, "stderr") != 0
+        && strcmp(o->error_log, "stdout") != 0)
         o->error_log = join(o->prefix, o->error_log, "");
     return o->conf == NULL ? RV_ERROR : RV_OK;
 }

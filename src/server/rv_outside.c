@@ -177,6 +177,10 @@ rv_outside_map(rv_outside_t *o, rv_cycle_t *cycle, pid_t pid)
 int
 rv_outside_find(rv_cycle_t *cycle, const char **path, pid_t *pid)
 {
+    if (cycle->core->no_pid) {
+        rv_log(RV_LOG_EMERG, 0, "\"pid = off\": there is no pid file to find the master by");
+        return RV_ERROR;
+    }
     *path = cycle->core->pid;
     if (*path == NULL)
         *path = rv_conf_path(cycle->conf, RV_PID_PATH);

@@ -87,7 +87,7 @@ rv_reload_begin(rv_reload_t *r)
 static void
 step_down(rv_reload_t *r, rv_cycle_t *old)
 {
-    if (r->pending_pidfile.fd != -1) {
+    if (rv_build_pid_moves(r->all->current, old)) {
         rv_pidfile_remove(&r->pidfile);
         r->pidfile = r->pending_pidfile;
         r->pending_pidfile.fd = -1;

@@ -354,7 +354,7 @@ refuse_orders(rv_worker_t *w, unsigned came)
 static void
 take_signals(rv_worker_t *w, int alone)
 {
-    unsigned came = rv_signal_take();
+    unsigned came = rv_signal_resolve(rv_signal_take(), w->cycle->core->graceful_term);
     int ending = w->done || w->draining;
 
     w->signalled = 0;

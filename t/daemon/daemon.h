@@ -29,14 +29,15 @@ typedef struct {
     char output[65536]; /* what the last command wrote, standard output and error */
     int alert_expected; /* set by a test that provokes one */
 
-    int status;          /* of the master that daemon_wait_gone saw go; 128 + N: signal N */
-    int unprivileged;    /* set: commands run as nobody, where the test runs as root */
-    int closed;          /* set: commands begin without descriptors 0, 1 and 2 */
-    char preload[256];   /* LD_PRELOAD of the commands, "": none */
-    int pass[16];        /* descriptors that commands get, from 3 on; the test's all the same */
-    int passed;          /* how many of them */
-    const char *names;   /* LISTEN_FDNAMES, with LISTEN_FDS and LISTEN_PID; NULL: none of them */
-    char terminal[192];  /* PREFIX/terminal: all that the commands wrote */
+    int status;         /* of the master that daemon_wait_gone saw go; 128 + N: signal N */
+    int unprivileged;   /* set: commands run as nobody, where the test runs as root */
+    int own_pids;       /* set: commands run as process 1 of a namespace, see daemon_can_own_pids */
+    int closed;         /* set: commands begin without descriptors 0, 1 and 2 */
+    char preload[256];  /* LD_PRELOAD of the commands, "": none */
+    int pass[16];       /* descriptors that commands get, from 3 on; the test's all the same */
+    int passed;         /* how many of them */
+    const char *names;  /* LISTEN_FDNAMES, with LISTEN_FDS and LISTEN_PID; NULL: none of them */
+    char terminal[192]; /* PREFIX/terminal: all that the commands wrote */
     char sanitizer[192]; /* a folder for what sanitizers write */
     int reserved;        /* keeps the port for this test */
 } daemon_t;
@@ -75,6 +76,9 @@ int daemon_run(daemon_t *d, ...);
 
 /* The same with nothing but these arguments. */
 int daemon_run_bare(daemon_t *d, ...);
+
+/* Whether this machine lets the test make namespaces of processes; says so where not. */
+int daemon_can_own_pids(void);
 
 /* Begins the same as daemon_run and does not wait: for daemon_wait_process. */
 pid_t daemon_launch(daemon_t *d, ...);

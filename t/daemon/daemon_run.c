@@ -9,11 +9,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -76,6 +78,28 @@ execute(daemon_t *d, const char **argv, int terminal, int binary)
     _exit(127);
 }
 
+/* As fork, but the child is process 1. An ordinary user takes a namespace of users too. */
+static pid_t
+fork_into_namespace(void)
+{
+    long flags = CLONE_NEWPID | SIGCHLD | (geteuid() == 0 ? 0 : CLONE_NEWUSER);
+
+    return (pid_t) syscall(SYS_clone, flags, NULL, NULL, NULL, NULL);
+}
+
+int
+daemon_can_own_pids(void)
+{
+    pid_t pid = fork_into_namespace();
+
+    if (pid == 0)
+        _exit(0);
+    if (pid != -1)
+        return waitpid(pid, NULL, 0) == pid;
+    printf("not tried: a namespace of processes: %s\n", strerror(errno));
+    return 0;
+}
+
 static pid_t
 spawn(daemon_t *d, const char **argv)
 {
@@ -84,7 +108,7 @@ spawn(daemon_t *d, const char **argv)
 
     ck_assert_msg(terminal != -1 && binary != -1, "%s: %s", getenv("RV_BINARY"), strerror(errno));
     fflush(stdout);
-    pid_t pid = fork();
+    pid_t pid = d->own_pids ? fork_into_namespace() : fork();
     ck_assert_int_ne(pid, -1);
     if (pid == 0)
         execute(d, argv, terminal, binary);

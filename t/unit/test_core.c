@@ -66,6 +66,8 @@ START_TEST(without_a_word_everything_has_its_default)
 
     ck_assert_int_eq(core->daemon, 1);
     ck_assert_int_eq(core->master_process, 1);
+    ck_assert_int_eq(core->graceful_term, 0);
+    ck_assert_int_eq(core->no_pid, 0);
     ck_assert_int_eq(core->user.is_set, 0);
     ck_assert_uint_eq(core->worker_processes, rv_min(rv_cpu_count(), RV_CORE_WORKERS));
     ck_assert_int_eq(core->worker_rlimit_nofile.is_set, 0);
@@ -296,14 +298,16 @@ START_TEST(logs_are_kept_in_order_with_their_levels)
         { PREFIX "logs/a.log", RV_LOG_ERROR },
         { "/var/log/b.log", RV_LOG_DEBUG },
         { "stderr", RV_LOG_EMERG },
+        { "stdout", RV_LOG_INFO },
         { "syslog:server=127.0.0.1:514,tag=t", RV_LOG_NOTICE },
         { PREFIX "stderr.log", RV_LOG_WARN },
     };
-    const rv_core_log_t *log = read_main("error_log = logs/a.log; error_log = /var/log/b.log debug;"
-                                         "error_log = stderr emerg;"
-                                         "error_log = syslog:server=127.0.0.1:514,tag=t notice;"
-                                         "error_log = stderr.log \t warn")
-                                   ->logs;
+    const rv_core_log_t *log =
+        read_main("error_log = logs/a.log; error_log = /var/log/b.log debug;"
+                  "error_log = stderr emerg; error_log = stdout info; daemon = off;"
+                  "error_log = syslog:server=127.0.0.1:514,tag=t notice;"
+                  "error_log = stderr.log \t warn")
+            ->logs;
 
     for (size_t i = 0; i < rv_countof(expected); i++, log = log->next) {
         ck_assert_ptr_nonnull(log);
@@ -311,6 +315,22 @@ START_TEST(logs_are_kept_in_order_with_their_levels)
         ck_assert_int_eq(log->level, expected[i].level);
     }
     ck_assert_ptr_null(log);
+}
+END_TEST
+
+START_TEST(standard_output_is_for_the_foreground)
+{
+    ck_assert_int_eq(read_text("error_log = stdout"), RV_ERROR);
+    ck_assert_str_eq(first_message(), "\"error_log = stdout\" needs \"daemon = off\"");
+}
+END_TEST
+
+START_TEST(pid_file_may_be_none)
+{
+    const rv_core_conf_t *core = read_main("pid = off");
+
+    ck_assert_ptr_null(core->pid);
+    ck_assert_int_eq(core->no_pid, 1);
 }
 END_TEST
 
@@ -411,6 +431,8 @@ core_suite(void)
     tcase_add_test(tcase, chroot_is_a_path_under_the_prefix);
     tcase_add_test(tcase, sandbox_is_an_error_where_the_program_has_none);
     tcase_add_test(tcase, logs_are_kept_in_order_with_their_levels);
+    tcase_add_test(tcase, standard_output_is_for_the_foreground);
+    tcase_add_test(tcase, pid_file_may_be_none);
     tcase_add_test(tcase, sixteen_logs_are_enough);
     tcase_add_loop_test(
         tcase, workers_get_the_variables_that_env_names, 0, (int) rv_countof(environments));
