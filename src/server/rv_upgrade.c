@@ -197,7 +197,7 @@ rv_upgrade_abort(rv_upgrade_t *u, const char *why)
 
     u->failing = why;
     u->until = rv_loop_now() + KILL_MSEC;
-    kill(u->pid, SIGTERM);
+    kill(u->pid, SIGINT);
 }
 
 int

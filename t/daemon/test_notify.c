@@ -212,6 +212,41 @@ START_TEST(a_name_that_cannot_be_told_is_a_warning)
 }
 END_TEST
 
+/* Only one master speaks: the older one as long as it lives, and its last word is who goes on. */
+START_TEST(an_upgrade_makes_another_process_the_main_one)
+{
+    char text[1024];
+    int heir = 0;
+
+    setenv("PATH", getenv("RV_BUILD"), 1); /* where the command "reeve" is found again */
+    ear = manager_hear(&d, 0);
+    conf("");
+    start(_i);
+    ck_assert_int_eq(kill(d.master, SIGUSR2), 0);
+    daemon_wait_log(&d, "upgrade done, new master process ", 1);
+    manager_expect_silence(ear);
+
+    ck_assert_int_eq(kill(d.master, SIGQUIT), 0);
+    ck_assert_int_eq(manager_heard(ear, text, sizeof(text)), d.master);
+    ck_assert_int_eq(sscanf(text, "MAINPID=%d\nSTATUS=process ", &heir), 1);
+    if (_i == 0)
+        daemon_wait_gone(&d);
+    pid_t old = d.master;
+    d.master = heir;
+    manager_expect(&d, ear, "READY=1\nMAINPID=%d\nSTATUS=2 workers, generation 2", heir);
+
+    reload(3);
+    manager_expect(&d, ear, "READY=1\nSTATUS=2 workers, generation 3");
+    ck_assert_int_eq(kill(heir, SIGTERM), 0);
+    manager_expect(&d, ear, "STOPPING=1\nSTATUS=stopping");
+    daemon_wait_process(&d, heir);
+    if (_i == 1)
+        ck_assert_int_eq(daemon_wait_process(&d, old), 0);
+    d.master = 0;
+    manager_expect_silence(ear);
+}
+END_TEST
+
 /* --- the watchdog ------------------------------------------------------------------------ */
 
 START_TEST(the_watchdog_hears_of_the_master_all_the_time)
@@ -326,6 +361,7 @@ main(void)
     tcase_add_test(tc, orders_to_a_daemon_tell_nothing_themselves);
     tcase_add_test(tc, a_manager_that_does_not_listen_holds_nothing_up);
     tcase_add_test(tc, a_manager_that_is_gone_is_logged_once);
+    tcase_add_loop_test(tc, an_upgrade_makes_another_process_the_main_one, 0, 2);
     tcase_add_test(tc, a_name_that_cannot_be_told_is_a_warning);
     tcase_add_loop_test(tc, the_watchdog_hears_of_the_master_all_the_time, 0, 3);
     tcase_add_loop_test(tc, another_process_s_watchdog_hears_nothing, 0, 2);
