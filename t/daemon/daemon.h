@@ -29,8 +29,9 @@ typedef struct {
     char output[65536]; /* what the last command wrote, standard output and error */
     int alert_expected; /* set by a test that provokes one */
 
-    int status;         /* of the master that daemon_wait_gone saw go; 128 + N: signal N */
-    int unprivileged;   /* set: commands run as nobody, where the test runs as root */
+    int status;            /* of the master that daemon_wait_gone saw go; 128 + N: signal N */
+    int unprivileged;      /* set: commands run as nobody, where the test runs as root */
+    void (*prepare)(void); /* called before a command runs, in its process; NULL: nothing */
     int own_pids;       /* set: commands run as process 1 of a namespace, see daemon_can_own_pids */
     int closed;         /* set: commands begin without descriptors 0, 1 and 2 */
     char preload[256];  /* LD_PRELOAD of the commands, "": none */

@@ -69,6 +69,8 @@ execute(daemon_t *d, const char **argv, int terminal, int binary)
         (void) fcntl(fd, F_SETFD, FD_CLOEXEC);
     binary = fcntl(binary, F_DUPFD_CLOEXEC, DESCRIPTORS);
     pass_descriptors(d);
+    if (d->prepare != NULL)
+        d->prepare();
     if (d->preload[0] != '\0')
         setenv("LD_PRELOAD", d->preload, 1);
     become_nobody(d);
