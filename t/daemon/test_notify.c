@@ -331,6 +331,31 @@ START_TEST(a_start_that_fails_writes_no_newline)
 }
 END_TEST
 
+/* The command line of the new master still says -n, and nothing is passed to it. */
+START_TEST(an_upgrade_needs_no_descriptor_again)
+{
+    char byte;
+    int fds[2];
+
+    setenv("PATH", getenv("RV_BUILD"), 1);
+    ck_assert_int_eq(pipe2(fds, O_CLOEXEC), 0);
+    manager_pass(&d, fds[1]);
+    conf("");
+    ck_assert_int_eq(daemon_run(&d, "-n", "3", NULL), 0);
+    ck_assert_int_eq(read(fds[0], &byte, 1), 1);
+    daemon_wait_master(&d);
+    pid_t old = d.master;
+    ck_assert_int_eq(kill(old, SIGUSR2), 0);
+    daemon_wait_log(&d, "upgrade done, new master process ", 1);
+    ck_assert_int_eq(kill(old, SIGQUIT), 0);
+    daemon_wait_process(&d, old);
+    daemon_wait_master(&d);
+    ck_assert_int_ne(d.master, old);
+    close(fds[0]);
+    close(fds[1]);
+}
+END_TEST
+
 static const char *const bad[] = { "77", "2", "3", "", "x", "-1", "99999999999" };
 
 START_TEST(a_descriptor_that_cannot_be_written_is_an_error)
@@ -367,6 +392,7 @@ main(void)
     tcase_add_loop_test(tc, another_process_s_watchdog_hears_nothing, 0, 2);
     tcase_add_loop_test(
         tc, a_newline_and_the_end_tell_readiness, 0, sizeof(modes) / sizeof(modes[0]));
+    tcase_add_test(tc, an_upgrade_needs_no_descriptor_again);
     tcase_add_test(tc, a_start_that_fails_writes_no_newline);
     tcase_add_loop_test(
         tc, a_descriptor_that_cannot_be_written_is_an_error, 0, sizeof(bad) / sizeof(bad[0]));
