@@ -25,7 +25,8 @@ extern char **environ;
 static char *title;
 static size_t title_room;
 static char **moved_args __attribute__((used));
-static char **moved_environ __attribute__((used)); /* kept: libc may hold pointers into it */
+static char **moved_texts __attribute__((used));   /* kept: libc may hold pointers to them */
+static char **moved_environ __attribute__((used)); /* libc takes entries out of it */
 
 int
 rv_daemon_fill_standard(void)
@@ -250,16 +251,20 @@ rv_daemon_title_init(int argc, char **argv)
     char *begin = argv[0];
     char *end = end_of_strings(end_of_strings(begin, argv), environ);
     char **args = copy_strings(argv, (size_t) argc);
-    char **env = copy_strings(environ, n);
-    if (args == NULL || env == NULL) {
+    char **texts = copy_strings(environ, n);
+    char **env = calloc(n + 1, sizeof(char *));
+    if (args == NULL || texts == NULL || env == NULL) {
         free_strings(args);
-        free_strings(env);
+        free_strings(texts);
+        free(env);
         return RV_ERROR;
     }
 
     for (int i = 0; i < argc; i++)
         argv[i] = args[i];
+    memcpy(env, texts, n * sizeof(char *));
     moved_args = args;
+    moved_texts = texts;
     moved_environ = environ = env;
     title = begin;
     title_room = (size_t) (end - begin);
