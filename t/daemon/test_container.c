@@ -279,8 +279,11 @@ make_orphan(void)
 
     snprintf(path, sizeof(path), "/proc/%ld/ns/pid", (long) d.master);
     int ns = open(path, O_RDONLY | O_CLOEXEC);
+    int own = open("/proc/self/ns/pid", O_RDONLY | O_CLOEXEC);
     ck_assert_int_eq(pipe2(go, O_CLOEXEC), 0);
     if (ns == -1 || setns(ns, CLONE_NEWPID) == -1) {
+        close(ns);
+        close(own);
         close(go[0]);
         close(go[1]);
         return -1;
@@ -294,6 +297,8 @@ make_orphan(void)
             _exit((int) read(go[0], &byte, 1)); /* until the test lets go */
         _exit(0);
     }
+    ck_assert_int_eq(setns(own, CLONE_NEWPID), 0);
+    close(own);
     close(ns);
     close(go[0]);
     ck_assert_int_eq(waitpid(pid, NULL, 0), pid);

@@ -426,7 +426,7 @@ START_TEST(manual_has_every_option)
         ck_assert_msg(strstr(manual_8, item) != NULL, "reeve(8) has no \"-%c\"", at[4]);
         seen++;
     }
-    ck_assert_int_eq(seen, manual_8 == NULL ? 0 : 12);
+    ck_assert_int_eq(seen, manual_8 == NULL ? 0 : 13);
 }
 END_TEST
 
