@@ -29,6 +29,7 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 typedef struct acceptor_s {
@@ -210,7 +211,8 @@ accept_failed(rv_acceptors_t *as, int err)
     return RV_ERROR;
 }
 
-/* RV_OK: a client was accepted. RV_AGAIN: none waits. RV_ERROR: there is no room. */
+/* RV_OK: a client was accepted. RV_AGAIN: none waits. RV_ERROR: there is no room. RV_DONE: the
+ * socket listens no more. */
 static int
 accept_one(acceptor_t *a)
 {
@@ -227,6 +229,8 @@ accept_one(acceptor_t *a)
     /* the kernel writes the length where it is seen if we are killed before we have counted */
     socklen_t *length = rv_stats_witness(as->stats, (unsigned) as->accepts, sizeof(client.peer));
     client.fd = rv_fd_accept(a->fd, &client.peer.sa, length);
+    if (client.fd == -1 && errno == EINVAL) /* the master has shut it down */
+        return RV_DONE;
     if (client.fd == -1)
         return accept_failed(as, errno);
 
@@ -238,12 +242,34 @@ accept_one(acceptor_t *a)
 }
 
 static void
+free_acceptor(acceptor_t *a)
+{
+    event_free(a->event);
+    rv_fd_close(&a->fd);
+    free(a);
+}
+
+static void
+close_one(acceptor_t *a)
+{
+    acceptor_t **link = &a->all->first;
+
+    while (*link != a)
+        link = &(*link)->next;
+    *link = a->next;
+    free_acceptor(a);
+}
+
+static void
 on_acceptable(int fd, short what, void *data)
 {
     acceptor_t *a = data;
+    int result = accept_one(a);
 
     (void) what;
-    if (accept_one(a) == RV_OK && a->all->round != NULL && !is_paused(a->all))
+    if (result == RV_DONE)
+        close_one(a);
+    else if (result == RV_OK && a->all->round != NULL && !is_paused(a->all))
         (void) rv_exclusive_queue(a->all->loop, &a->all->set, fd);
     rv_activity_note(RV_ACTIVITY_IDLE, 0, 0);
 }
@@ -280,6 +306,20 @@ failed:
     return RV_ERROR;
 }
 
+int
+rv_acceptors_join(rv_acceptors_t *as, int fd, const void *service, const void *conf)
+{
+    struct stat st, own;
+
+    for (const acceptor_t *a = as->first; a != NULL; a = a->next) {
+        if (fstat(fd, &st) == 0 && fstat(a->fd, &own) == 0 && st.st_ino == own.st_ino) {
+            rv_fd_close(&fd);
+            return RV_OK;
+        }
+    }
+    return rv_acceptors_listen(as, fd, service, conf);
+}
+
 static void
 close_all(rv_acceptors_t *as)
 {
@@ -287,9 +327,7 @@ close_all(rv_acceptors_t *as)
         acceptor_t *a = as->first;
 
         as->first = a->next;
-        event_free(a->event);
-        rv_fd_close(&a->fd);
-        free(a);
+        free_acceptor(a);
     }
     rv_loop_unwatch(as->round);
     as->round = NULL;

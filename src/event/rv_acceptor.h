@@ -50,8 +50,11 @@ void rv_acceptors_reserve(rv_acceptors_t *as, unsigned count);
 /* What is listened at from now on is this listener. */
 void rv_acceptors_listener(rv_acceptors_t *as, unsigned number);
 
-/* Accepts at fd, which is taken over, from now on. */
+/* Accepts at fd, which is taken over, from now on until the socket is shut down. */
 int rv_acceptors_listen(rv_acceptors_t *as, int fd, const void *service, const void *conf);
+
+/* The same, where it may be that it accepts at that socket already. */
+int rv_acceptors_join(rv_acceptors_t *as, int fd, const void *service, const void *conf);
 
 /* Takes on who waits, as far as there is room, and closes all sockets. */
 void rv_acceptors_drain(rv_acceptors_t *as);

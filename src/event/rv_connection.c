@@ -154,6 +154,12 @@ rv_connections_listen(rv_connections_t *all, int fd, const rv_service_t *service
     return rv_acceptors_listen(all->acceptors, fd, service, conf);
 }
 
+int
+rv_connections_join(rv_connections_t *all, int fd, const rv_service_t *service, const void *conf)
+{
+    return rv_acceptors_join(all->acceptors, fd, service, conf);
+}
+
 unsigned
 rv_connections_abort(rv_connections_t *all)
 {

@@ -78,8 +78,12 @@ void rv_connections_destroy(rv_connections_t *all);
 /* What is listened at from now on is this listener, counted from 1: for rv_activity. */
 void rv_connections_listener(rv_connections_t *all, unsigned number);
 
-/* Accepts at fd, which is taken over, from now on. */
+/* Accepts at fd, which is taken over, from now on until the socket is shut down. */
 int rv_connections_listen(
+    rv_connections_t *all, int fd, const rv_service_t *service, const void *conf);
+
+/* The same, where it may be that it accepts at that socket already. */
+int rv_connections_join(
     rv_connections_t *all, int fd, const rv_service_t *service, const void *conf);
 
 /* Takes on who waits, closes the listening descriptors, tells every service. */

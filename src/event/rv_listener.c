@@ -8,6 +8,8 @@
 #include "rv_listener.h"
 
 #include "rv_fd.h"
+#include "rv_listener_group.h"
+#include "rv_loop.h"
 #include "rv_parse.h"
 
 #include <errno.h>
@@ -208,40 +210,53 @@ bind_new(rv_listener_t *ls, int fd, char *error)
     return RV_OK;
 }
 
+int
+rv_listener_push(rv_listener_t *ls, int fd)
+{
+    int *fds = realloc(ls->fds, (ls->count + 1) * sizeof(int));
+
+    if (fds == NULL) {
+        rv_fd_close(&fd);
+        return RV_ERROR;
+    }
+    ls->fds = fds;
+    fds[ls->count++] = fd;
+    return RV_OK;
+}
+
 /* A duplicate of the old one's. To be joined by others at its address, it must
  * share it. */
 static int
 open_duplicate(rv_listener_t *ls, const rv_listener_t *old, char *error)
 {
-    int *fd = &ls->fds[ls->count];
-    int on = 1;
+    int fd = rv_fd_dup(old->fds[ls->count]), on = 1;
 
-    *fd = rv_fd_dup(old->fds[ls->count]);
-    if (*fd == -1)
+    if (fd == -1)
         return fail(ls, "dup()", error);
-    ls->kept = ++ls->count;
+    if (rv_listener_push(ls, fd) != RV_OK)
+        return fail(ls, "malloc()", error);
+    ls->kept = ls->count;
 
-    if (!ls->reuseport || old->reuseport)
+    if (!ls->reuseport || old->reuseport || old->count > 1)
         return RV_OK;
-    if (setsockopt(*fd, SOL_SOCKET, REUSEPORT, &on, sizeof(on)) == -1)
+    if (setsockopt(fd, SOL_SOCKET, REUSEPORT, &on, sizeof(on)) == -1)
         return fail(ls, "setsockopt()", error);
     ls->lent_reuseport = 1;
     return RV_OK;
 }
 
-static int
-open_next(rv_listener_t *ls, const rv_listener_t *old, char *error)
+int
+rv_listener_bind_more(rv_listener_t *ls, char error[RV_LISTENER_ERROR])
 {
-    int *fd = &ls->fds[ls->count];
+    int fd = rv_fd_socket(ls->addr.sockaddr.sa.sa_family, SOCK_STREAM);
 
-    if (old != NULL && ls->count < old->count)
-        return open_duplicate(ls, old, error);
-
-    *fd = rv_fd_socket(ls->addr.sockaddr.sa.sa_family, SOCK_STREAM);
-    if (*fd == -1)
+    if (fd == -1)
         return fail(ls, "socket()", error);
-    ls->count++;
-    return bind_new(ls, *fd, error);
+    if (bind_new(ls, fd, error) != RV_OK) {
+        rv_fd_close(&fd);
+        return RV_ERROR;
+    }
+    return rv_listener_push(ls, fd) == RV_OK ? RV_OK : fail(ls, "malloc()", error);
 }
 
 /* Only [::] has a choice: of any other address the kernel says "on". */
@@ -257,23 +272,23 @@ int
 rv_listener_open(
     rv_listener_t *ls, unsigned workers, const rv_listener_t *old, char error[RV_LISTENER_ERROR])
 {
-    unsigned wanted = ls->reuseport ? workers : 1;
-
-    if (old != NULL)
-        wanted = rv_max(wanted, old->count);
+    unsigned shared = old == NULL ? 0 : old->count;
 
     if (old != NULL && ipv6only_differs(ls, old)) {
         snprintf(error, RV_LISTENER_ERROR, "\"ipv6only\" of a bound address cannot be changed");
         return RV_ERROR;
     }
+    ls->fds = NULL;
     ls->count = ls->kept = 0;
-    ls->bound_path = ls->lent_reuseport = 0;
-    ls->fds = calloc(wanted, sizeof(int));
-    if (ls->fds == NULL)
-        return fail(ls, "malloc()", error);
+    ls->bound_path = ls->lent_reuseport = ls->held = 0;
+    ls->active = ls->reuseport ? workers : 1;
+    ls->before = old == NULL ? 0 : old->active;
+    ls->limited = old == NULL ? 0 : old->limited;
+    ls->since = old == NULL ? 0 : old->since;
 
-    while (ls->count < wanted) {
-        if (open_next(ls, old, error) != RV_OK)
+    while (ls->count < rv_max(ls->active, shared)) {
+        if ((ls->count < shared ? open_duplicate(ls, old, error) : rv_listener_bind_more(ls, error))
+            != RV_OK)
             goto failed;
     }
     return RV_OK;
@@ -284,13 +299,49 @@ failed:
 }
 
 int
+rv_listener_listen_at(rv_listener_t *ls, unsigned i, char error[RV_LISTENER_ERROR])
+{
+    return listen(ls->fds[i], ls->backlog) == 0 ? RV_OK : fail(ls, "listen()", error);
+}
+
+/* What is new gets no client before the commit. A first socket that has been
+ * alone so far is a group only when the second one has joined it. */
+static void
+hold_back(rv_listener_t *ls)
+{
+    if (!ls->held && ls->before > 0)
+        ls->held = rv_listener_group_limit(ls->fds[0], ls->before) == RV_OK;
+}
+
+int
 rv_listener_listen(rv_listener_t *ls, char error[RV_LISTENER_ERROR])
 {
     for (unsigned i = ls->kept; i < ls->count; i++) {
-        if (listen(ls->fds[i], ls->backlog) == -1)
-            return fail(ls, "listen()", error);
+        hold_back(ls);
+        if (rv_listener_listen_at(ls, i, error) != RV_OK)
+            return RV_ERROR;
+        hold_back(ls);
     }
     return RV_OK;
+}
+
+void
+rv_listener_choose(rv_listener_t *ls)
+{
+    ls->limited = 0;
+    if (ls->count > ls->active)
+        ls->limited = rv_listener_group_limit(ls->fds[0], ls->active) == RV_OK;
+    else if (ls->reuseport)
+        rv_listener_group_free(ls->fds[0], ls->count);
+}
+
+static void
+commit_group(rv_listener_t *ls)
+{
+    if (ls->active < ls->before)
+        ls->since = rv_loop_now();
+    ls->held = 0;
+    rv_listener_choose(ls);
 }
 
 int
@@ -302,44 +353,55 @@ rv_listener_commit(rv_listener_t *ls, rv_listener_t *old, char error[RV_LISTENER
     if (old == NULL)
         return RV_OK;
 
+    commit_group(ls);
     ls->bound_path |= old->bound_path;
     old->bound_path = 0;
     if (is_unix && ls->mode != old->mode && chmod(ls->addr.sockaddr.un.sun_path, ls->mode) == -1)
         return fail(ls, "chmod()", error);
 
     for (unsigned i = 0; ls->backlog != old->backlog && i < ls->kept; i++) {
-        if (listen(ls->fds[i], ls->backlog) == -1)
-            return fail(ls, "listen()", error);
+        if (rv_listener_listen_at(ls, i, error) != RV_OK)
+            return RV_ERROR;
     }
     return RV_OK;
+}
+
+/* The sockets that were there before are as they were. */
+static void
+give_back(rv_listener_t *ls)
+{
+    int off = 0;
+
+    if (ls->lent_reuseport)
+        (void) setsockopt(ls->fds[0], SOL_SOCKET, REUSEPORT, &off, sizeof(off));
+    if (ls->held && !ls->limited)
+        rv_listener_group_free(ls->fds[0], ls->before);
+    ls->lent_reuseport = ls->held = 0;
 }
 
 void
 rv_listener_close(rv_listener_t *ls, int remove)
 {
-    int off = 0;
-
-    if (ls->lent_reuseport && remove) /* it was never committed */
-        (void) setsockopt(ls->fds[0], SOL_SOCKET, REUSEPORT, &off, sizeof(off));
-    for (unsigned i = 0; i < ls->count; i++)
-        rv_fd_close(&ls->fds[i]);
-
+    while (ls->count > 0) {
+        if (remove && ls->count == ls->kept)
+            give_back(ls);
+        rv_fd_close(&ls->fds[--ls->count]);
+    }
     if (remove && ls->bound_path)
         (void) unlink(ls->addr.sockaddr.un.sun_path);
 
     free(ls->fds);
     ls->fds = NULL;
-    ls->count = 0;
-    ls->bound_path = ls->lent_reuseport = 0;
+    ls->bound_path = ls->lent_reuseport = ls->held = 0;
 }
 
 void
-rv_listener_keep(rv_listener_t *ls, unsigned worker, unsigned workers)
+rv_listener_keep(rv_listener_t *ls, unsigned worker)
 {
     unsigned left = 0;
 
     for (unsigned i = 0; i < ls->count; i++) {
-        if (ls->reuseport && i % workers != worker)
+        if (ls->reuseport && i != worker && i < ls->active)
             rv_fd_close(&ls->fds[i]);
         else
             ls->fds[left++] = ls->fds[i];

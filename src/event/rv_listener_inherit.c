@@ -87,5 +87,6 @@ rv_listener_inherit_add(rv_listener_t *ls, int fd)
         (void) setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
     ls->fds = fds;
     ls->fds[ls->count++] = fd;
+    ls->active = ls->count;
     return RV_OK;
 }

@@ -84,10 +84,8 @@ set_directory(const rv_core_conf_t *core)
 static void
 keep_listeners(rv_worker_t *w)
 {
-    unsigned workers = (unsigned) w->cycle->core->worker_processes;
-
     for (rv_cycle_listener_t *l = w->cycle->listeners; l != NULL; l = l->next)
-        rv_listener_keep(&l->listener, w->number, workers);
+        rv_listener_keep(&l->listener, w->number);
 }
 
 /* The channels, and the pipe that ends with the master. */

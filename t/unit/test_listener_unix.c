@@ -169,7 +169,7 @@ START_TEST(worker_that_closes_leaves_the_file)
 
     ck_assert_int_ne(pid, -1);
     if (pid == 0) {
-        rv_listener_keep(&ls, 1, 2);
+        rv_listener_keep(&ls, 1);
         rv_listener_close(&ls, 0);
         _exit(0);
     }
