@@ -1,9 +1,9 @@
 /*
  * rv_signal: what a signal means, and that it came.
  *
- * The globals are the pipe and the bits. Only the handler runs in a signal's
- * context, and it does two things: one atomic or, one write to a pipe that
- * does not block. A full pipe is fine: the loop will look at the bits anyway.
+ * The globals are the pipe, the bits, and how often each was set. Only the handler runs in a
+ * signal's context, and it does three things: one atomic or, one atomic increment, one write to
+ * a pipe that does not block. A full pipe is fine: the loop will look at the bits anyway.
  */
 #include "rv_signal.h"
 
@@ -17,18 +17,17 @@
 
 static int wake[2] = { -1, -1 };
 static atomic_uint came;
+static atomic_uint times[32]; /* for each bit how often it was set */
 
-/* TTIN and TTOU are for scaling; until they mean something here they must at least
- * do no harm. */
 static const rv_signal_t signals[] = {
     { SIGQUIT, "SIGQUIT", "quit", RV_SIGNAL_QUIT }, { SIGTERM, "SIGTERM", NULL, RV_SIGNAL_TERM },
     { SIGINT, "SIGINT", "stop", RV_SIGNAL_TERMINATE }, /* whatever TERM does */
     { SIGHUP, "SIGHUP", "reload", RV_SIGNAL_RELOAD },
     { SIGUSR1, "SIGUSR1", "reopen", RV_SIGNAL_REOPEN },
-    { SIGCHLD, "SIGCHLD", NULL, RV_SIGNAL_CHILD },
     { SIGUSR2, "SIGUSR2", "upgrade", RV_SIGNAL_UPGRADE },
-    { SIGWINCH, "SIGWINCH", NULL, RV_SIGNAL_DRAIN }, { SIGTTIN, "SIGTTIN", NULL, 0 },
-    { SIGTTOU, "SIGTTOU", NULL, 0 }, { SIGPIPE, "SIGPIPE", NULL, 0 },
+    { SIGWINCH, "SIGWINCH", NULL, RV_SIGNAL_DRAIN }, { SIGTTIN, "SIGTTIN", "add", RV_SIGNAL_ADD },
+    { SIGTTOU, "SIGTTOU", "remove", RV_SIGNAL_REMOVE },
+    { SIGCHLD, "SIGCHLD", NULL, RV_SIGNAL_CHILD }, { SIGPIPE, "SIGPIPE", NULL, 0 },
     { SIGXFSZ, "SIGXFSZ", NULL, 0 }, /* a log at its limit is a write that fails */
 };
 
@@ -48,14 +47,27 @@ rv_signal_command(const char *word)
     return NULL;
 }
 
+/* The place of the one bit that is set. */
+static unsigned
+place_of(unsigned bit)
+{
+    unsigned place = 0;
+
+    while (bit >> place > 1)
+        place++;
+    return place;
+}
+
 static void
 on_signal(int number)
 {
     int saved = errno;
 
     for (size_t i = 0; i < rv_countof(signals); i++) {
-        if (signals[i].number == number)
-            atomic_fetch_or(&came, signals[i].sets);
+        if (signals[i].number != number)
+            continue;
+        atomic_fetch_add(&times[place_of(signals[i].sets)], 1);
+        atomic_fetch_or(&came, signals[i].sets);
     }
     (void) !write(wake[1], "", 1);
     errno = saved;
@@ -70,6 +82,8 @@ rv_signal_init(void)
         return RV_ERROR;
 
     atomic_store(&came, 0);
+    for (size_t i = 0; i < rv_countof(times); i++)
+        atomic_store(&times[i], 0);
     for (size_t i = 0; i < rv_countof(signals); i++) {
         struct sigaction sa = { .sa_flags = SA_RESTART };
 
@@ -115,6 +129,12 @@ rv_signal_resolve(unsigned taken, int graceful)
         return taken;
 
     return (taken & ~RV_SIGNAL_TERM) | (graceful ? RV_SIGNAL_QUIT : RV_SIGNAL_TERMINATE);
+}
+
+unsigned
+rv_signal_times(unsigned bit)
+{
+    return atomic_exchange(&times[place_of(bit)], 0);
 }
 
 void

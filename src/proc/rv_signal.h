@@ -2,7 +2,8 @@
  * rv_signal: what a signal means, and that it came.
  *
  * A handler sets a bit and wakes the loop through a pipe; the loop takes the
- * bits and acts. A storm of one signal is one bit: none of another is lost.
+ * bits and acts. A storm of one signal is one bit: none of another is lost. Where it matters how
+ * often one came, that is counted beside the bit.
  */
 #ifndef RV_SIGNAL_H
 #define RV_SIGNAL_H
@@ -17,6 +18,8 @@
 #define RV_SIGNAL_UPGRADE 0x20u /* of the program */
 #define RV_SIGNAL_DRAIN 0x40u   /* the workers go, the master stays */
 #define RV_SIGNAL_TERM 0x80u    /* QUIT or TERMINATE, see rv_signal_resolve */
+#define RV_SIGNAL_ADD 0x100u    /* one worker more */
+#define RV_SIGNAL_REMOVE 0x200u /* one worker fewer */
 
 typedef struct {
     int number;
@@ -49,6 +52,8 @@ unsigned rv_signal_take(void);
 /* The same with RV_SIGNAL_QUIT in the place of RV_SIGNAL_TERM where TERM is to be `graceful`,
  * otherwise RV_SIGNAL_TERMINATE. */
 unsigned rv_signal_resolve(unsigned taken, int graceful);
+/* How often a signal that sets this bit was handled since the last call for it. */
+unsigned rv_signal_times(unsigned bit);
 
 /* Lets all signals through again, after a fork that blocked them. */
 void rv_signal_unblock(void);

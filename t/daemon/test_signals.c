@@ -93,8 +93,8 @@ START_TEST(an_unknown_word_is_an_error_and_no_signal)
     daemon_start(&d);
     ck_assert_int_eq(daemon_run(&d, "-s", "halt", NULL), 1);
     ck_assert_str_eq(d.output,
-        "reeve: [emerg] invalid option: \"-s halt\", it must be quit, stop, reload, reopen or "
-        "upgrade\n");
+        "reeve: [emerg] invalid option: \"-s halt\", it must be quit, stop, reload, reopen, "
+        "upgrade, add or remove\n");
     ck_assert_int_eq(daemon_get(&d, "/hello", text, sizeof(text)), 200);
 }
 END_TEST

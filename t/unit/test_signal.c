@@ -34,6 +34,8 @@ static const row_t rows[] = {
     { SIGUSR1, "SIGUSR1", "reopen", RV_SIGNAL_REOPEN },
     { SIGUSR2, "SIGUSR2", "upgrade", RV_SIGNAL_UPGRADE },
     { SIGWINCH, "SIGWINCH", NULL, RV_SIGNAL_DRAIN },
+    { SIGTTIN, "SIGTTIN", "add", RV_SIGNAL_ADD },
+    { SIGTTOU, "SIGTTOU", "remove", RV_SIGNAL_REMOVE },
     { SIGCHLD, "SIGCHLD", NULL, RV_SIGNAL_CHILD },
 };
 
@@ -124,9 +126,9 @@ START_TEST(signal_is_seen_and_taken_once)
 }
 END_TEST
 
-START_TEST(signals_that_mean_nothing_yet_do_no_harm)
+START_TEST(signals_that_mean_nothing_do_no_harm)
 {
-    static const int numbers[] = { SIGTTIN, SIGTTOU, SIGPIPE };
+    static const int numbers[] = { SIGPIPE, SIGXFSZ };
 
     for (size_t i = 0; i < rv_countof(numbers); i++) {
         ck_assert_ptr_nonnull(row_of(numbers[i]));
@@ -158,6 +160,19 @@ START_TEST(storm_of_one_loses_none_of_another)
         rv_signal_take(), RV_SIGNAL_RELOAD | RV_SIGNAL_REOPEN | RV_SIGNAL_CHILD | RV_SIGNAL_QUIT);
     ck_assert(!is_readable(fd));
     ck_assert_uint_eq(rv_signal_take(), 0);
+}
+END_TEST
+
+START_TEST(it_is_known_how_often_one_came)
+{
+    raise(SIGTTIN);
+    raise(SIGTTOU);
+    raise(SIGTTIN);
+    raise(SIGTTIN);
+    ck_assert_uint_eq(rv_signal_take(), RV_SIGNAL_ADD | RV_SIGNAL_REMOVE);
+    ck_assert_uint_eq(rv_signal_times(RV_SIGNAL_ADD), 3);
+    ck_assert_uint_eq(rv_signal_times(RV_SIGNAL_REMOVE), 1);
+    ck_assert_uint_eq(rv_signal_times(RV_SIGNAL_ADD), 0);
 }
 END_TEST
 
@@ -324,8 +339,9 @@ signal_suite(void)
     tcase_add_test(tcase, no_signal_stands_twice_in_the_table);
     tcase_add_test(tcase, only_words_of_the_table_are_commands);
     tcase_add_loop_test(tcase, signal_is_seen_and_taken_once, 0, (int) rv_countof(rows));
-    tcase_add_test(tcase, signals_that_mean_nothing_yet_do_no_harm);
+    tcase_add_test(tcase, signals_that_mean_nothing_do_no_harm);
     tcase_add_test(tcase, storm_of_one_loses_none_of_another);
+    tcase_add_test(tcase, it_is_known_how_often_one_came);
     tcase_add_test(tcase, storm_from_outside_loses_nothing);
     tcase_add_test(tcase, system_calls_go_on_after_a_signal);
     tcase_add_test(tcase, child_that_begins_anew_has_its_own);
