@@ -4,7 +4,7 @@
  * Control messages are coalesced by key: the last word on a slot counts, since
  * OPEN replaces what stood there and CLOSE of an empty slot does nothing. So a
  * receiver that does not read costs the master at most one waiting message for each
- * slot and log.
+ * slot, log, and listening socket.
  */
 #include "rv_mesh.h"
 
@@ -13,7 +13,13 @@
 #include <errno.h>
 #include <string.h>
 
-enum { KEY_SHIFT = 24, KEY_PEER = 1 << KEY_SHIFT, KEY_LOG = 2 << KEY_SHIFT };
+enum {
+    KEY_SHIFT = 24,
+    KEY_PEER = 1 << KEY_SHIFT,
+    KEY_LOG = 2 << KEY_SHIFT,
+    KEY_LISTEN = 3 << KEY_SHIFT,
+    PLACE_SHIFT = 10 /* the place of a listener's socket is below 1024 */
+};
 
 static uint32_t
 peer_key(const rv_process_t *p)
@@ -126,6 +132,23 @@ rv_mesh_has_reopened(uint32_t round)
     return 1;
 }
 
+void
+rv_mesh_listen(unsigned generation, unsigned listener, unsigned place, int fd)
+{
+    const uint32_t index = listener;
+    const rv_message_t msg = { .type = RV_MESH_LISTEN,
+        .slot = RV_PROCESS_MASTER,
+        .length = sizeof(index),
+        .data = &index,
+        .fd = fd,
+        .key = KEY_LISTEN | listener << PLACE_SHIFT | place };
+
+    for (rv_process_t *p = rv_process_each(NULL); p != NULL; p = rv_process_each(p)) {
+        if (p->generation == generation && p->state != RV_PROCESS_DRAINING)
+            (void) rv_channel_send(p->channel[0], &msg);
+    }
+}
+
 int
 rv_mesh_ready(void)
 {
@@ -171,6 +194,19 @@ rv_mesh_log(const rv_message_t *msg, rv_mesh_log_t *log)
         return RV_ERROR;
 
     memcpy(log, msg->data, sizeof(*log));
+    return RV_OK;
+}
+
+int
+rv_mesh_index(const rv_message_t *msg, unsigned *index)
+{
+    uint32_t value;
+
+    if (msg->length != sizeof(value) || msg->fd == -1)
+        return RV_ERROR;
+
+    memcpy(&value, msg->data, sizeof(value));
+    *index = value;
     return RV_OK;
 }
 

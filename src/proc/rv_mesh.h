@@ -21,6 +21,7 @@ typedef enum {
     RV_MESH_TERMINATE, /* exit */
     RV_MESH_REOPEN,    /* + descriptor: a log output */
     RV_MESH_REOPENED,  /* to the master: it is in use */
+    RV_MESH_LISTEN,    /* + descriptor: a socket more of the listener of this index */
     RV_MESH_USER = 64  /* modules' types begin here */
 } rv_mesh_type_t;
 
@@ -60,6 +61,10 @@ int rv_mesh_take_reopened(rv_process_t *p, const rv_message_t *msg);
 /* 1: every worker that was told of the round has taken all of it. */
 int rv_mesh_has_reopened(uint32_t round);
 
+/* Passes a listener's socket, which has this place among its sockets, to the workers of a
+ * generation that do not drain. */
+void rv_mesh_listen(unsigned generation, unsigned listener, unsigned place, int fd);
+
 /* --- a worker --- */
 
 /* Tells the master that this worker is initialised. */
@@ -74,6 +79,9 @@ int rv_mesh_enter(rv_message_t *msg, const rv_mesh_peer_t *peer);
 /* What a REOPEN is about; RV_ERROR: it is malformed. And the answer to it. */
 int rv_mesh_log(const rv_message_t *msg, rv_mesh_log_t *log);
 int rv_mesh_reopened(const rv_mesh_log_t *log);
+
+/* The index of the listener that a LISTEN is about; RV_ERROR: it is malformed. */
+int rv_mesh_index(const rv_message_t *msg, unsigned *index);
 
 /*
  * Whether a message that this process received is from whom it says: by the

@@ -198,8 +198,8 @@ open_listeners(rv_cycle_t *cycle, const rv_cycle_t *old, char *reason)
     for (rv_cycle_listener_t *l = cycle->listeners; l != NULL; l = l->next) {
         const rv_cycle_listener_t *same = rv_cycle_find_listener(old, &l->listener.addr);
 
-        if (rv_listener_open(&l->listener, (unsigned) cycle->core->worker_processes,
-                same == NULL ? NULL : &same->listener, reason)
+        if (rv_listener_open(
+                &l->listener, cycle->workers, same == NULL ? NULL : &same->listener, reason)
             != RV_OK)
             return RV_ERROR;
     }
@@ -283,16 +283,26 @@ close_all(rv_cycle_t *cycle, int remove)
     cycle->stats = NULL;
 }
 
+/* What was added or removed stays so until the file says another number. */
+static void
+set_workers(rv_cycle_t *cycle, const rv_cycle_t *old)
+{
+    uint64_t said = cycle->core->worker_processes;
+
+    cycle->workers = (unsigned) said;
+    if (old != NULL && old->core != NULL && old->core->worker_processes == said)
+        cycle->workers = old->workers;
+}
+
 int
 rv_cycle_open(rv_cycle_t *cycle, const rv_cycle_t *old, char reason[RV_CYCLE_REASON])
 {
-    size_t workers = cycle->core->worker_processes;
-
-    cycle->worker = rv_pool_array(cycle->pool, workers, sizeof(*cycle->worker));
+    cycle->worker = rv_pool_array(cycle->pool, RV_CORE_WORKERS, sizeof(*cycle->worker));
     if (cycle->worker == NULL)
         return no_memory(reason);
-    for (size_t i = 0; i < workers; i++)
+    for (size_t i = 0; i < RV_CORE_WORKERS; i++)
         cycle->worker[i].slot = -1;
+    set_workers(cycle, old);
 
     /* listeners first: the likeliest to fail, and the last to leave a trace */
     if (open_listeners(cycle, old, reason) == RV_OK && open_logs(cycle, reason) == RV_OK

@@ -21,6 +21,7 @@
 #include "rv_log_output.h"
 #include "rv_reload.h"
 #include "rv_reopen.h"
+#include "rv_scale.h"
 #include "rv_signal.h"
 #include "rv_stats_fold.h"
 #include "rv_stats_outcome.h"
@@ -49,6 +50,7 @@ typedef struct {
     rv_reload_t reload;
     rv_succession_t succession;
     rv_reopen_t reopen;
+    rv_scale_t scale;
     int drained;    /* told to have no workers */
     int64_t ticked; /* ms: the last look */
 
@@ -128,6 +130,8 @@ tick(master_t *m)
 
     rv_watchdog_look(&m->all, m->ticked);
     rv_cycle_check_files(m->all.current);
+    if (m->all.pending == NULL && rv_succession_is_alone(&m->succession))
+        rv_scale_retire(m->all.current);
     for (rv_cycle_t *c = NULL; (c = rv_generations_each(&m->all, c)) != NULL;)
         (void) rv_stats_carry(c->stats);
     rv_succession_tick(&m->succession);
@@ -168,6 +172,8 @@ stop(master_t *m, unsigned how)
     rv_reload_fail(&m->reload, "told to stop");
     rv_upgrade_abort(&m->succession.after, "told to stop");
     rv_succession_leave_names(&m->succession);
+    if (m->all.current != NULL)
+        rv_scale_stop(&m->scale, m->all.current);
 
     for (rv_cycle_t *c = NULL; (c = rv_generations_each(&m->all, c)) != NULL;) {
         int64_t limit = (int64_t) c->core->worker_shutdown_timeout + RV_RELOAD_GRACE_MSEC;
@@ -254,10 +260,30 @@ settle_succession(master_t *m)
     }
     if (result == RV_ERROR) {
         m->drained = 0;
+        rv_scale_reclaim(m->all.current);
         m->wanted &= ~RV_SIGNAL_DRAIN; /* it was meant for the time of two masters */
     }
     if (followed && m->succession.before.master == 0)
         take_the_word(m);
+}
+
+/* One more or fewer, of the generation that a pending one leaves in force. Another master
+ * may give the same sockets to its own workers. */
+static void
+scale(master_t *m)
+{
+    unsigned waiting = rv_scale_take(&m->scale);
+    const char *why = m->stopping != 0 ? "told to stop"
+        : m->drained                   ? "the workers are told to drain"
+                                       : "an upgrade is under way";
+
+    if (m->all.current == NULL || rv_succession_is_starting(&m->succession)
+        || (m->all.pending != NULL && m->stopping == 0))
+        return;
+    if (m->stopping != 0 || m->drained || !rv_succession_is_alone(&m->succession))
+        rv_scale_refuse(&m->scale, m->all.current, why);
+    else if (waiting > 0 || m->scale.adding)
+        rv_scale_act(&m->scale, m->all.current, rv_loop_now());
 }
 
 /* --- the loop ------------------------------------------------------------------------------ */
@@ -266,7 +292,7 @@ settle_succession(master_t *m)
 static const struct {
     unsigned signal;
     int action; /* rv_stats_action_t, -1: none */
-    int waits;  /* for a generation that is pending */
+    int waits;  /* for a generation that is pending, and a worker that is being added */
     void (*act)(master_t *m);
 } in_turn[] = {
     { RV_SIGNAL_REOPEN, RV_STATS_REOPEN, 0, reopen },
@@ -304,9 +330,11 @@ take_turns(master_t *m)
         refuse_turns(m);
 
     for (size_t i = 0; i < rv_countof(in_turn); i++) {
+        int is_changing = m->all.pending != NULL || m->scale.adding;
+
         if (m->all.current == NULL || rv_succession_is_starting(&m->succession))
             return;
-        if (m->wanted & in_turn[i].signal && !(in_turn[i].waits && m->all.pending != NULL)) {
+        if (m->wanted & in_turn[i].signal && !(in_turn[i].waits && is_changing)) {
             m->wanted &= ~in_turn[i].signal;
             in_turn[i].act(m);
         }
@@ -344,6 +372,7 @@ act(master_t *m)
         rv_generations_mend_zones(&m->all); /* before rows are given to anybody */
     settle(m);
     settle_succession(m);
+    scale(m);
     take_turns(m);
     if (m->stopping == 0)
         fill(m);
@@ -373,6 +402,7 @@ next_wait(const master_t *m)
 
     at = earlier(earlier(at, rv_reload_due(&m->reload)), rv_announce_due());
     at = earlier(at, rv_upgrade_due(&m->succession.after));
+    at = earlier(at, rv_scale_due(&m->scale));
     if (running && !m->drained)
         at = earlier(at, rv_workers_due(m->all.current));
     if (running && m->workers.unstarted)
@@ -470,6 +500,7 @@ rv_master_run(const rv_master_options_t *options, rv_cycle_t *first)
             .before = options->heritage,
             .reload = &m.reload,
             .keeping = !first->core->daemon && getenv("NOTIFY_SOCKET") == NULL },
+        .scale = { .workers = &m.workers },
         .workers = { .liveness = { -1, -1 } } };
 
     m.all.pending = first;

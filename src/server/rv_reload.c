@@ -142,7 +142,7 @@ prepare_commit(rv_reload_t *r, rv_cycle_t *cycle, char *reason)
 static unsigned
 missing(const rv_cycle_t *cycle)
 {
-    return (unsigned) cycle->core->worker_processes - rv_workers_ready(cycle);
+    return cycle->workers - rv_workers_ready(cycle);
 }
 
 int
@@ -164,8 +164,8 @@ rv_reload_settle(rv_reload_t *r, int quiet)
         rv_reload_fail(r, "%s", reason);
     }
     if (rv_loop_now() >= r->until)
-        rv_reload_fail(r, "%u of %llu workers were not ready within worker_startup_timeout",
-            missing(cycle), (unsigned long long) cycle->core->worker_processes);
+        rv_reload_fail(r, "%u of %u workers were not ready within worker_startup_timeout",
+            missing(cycle), cycle->workers);
     if (!r->aborting || cycle->living > 0)
         return RV_AGAIN;
 

@@ -274,6 +274,12 @@ rv_succession_tick(rv_succession_t *s)
     s->sweeping = 0;
 }
 
+int
+rv_succession_is_alone(const rv_succession_t *s)
+{
+    return s->before.master == 0 && rv_succession_heir(s) == 0;
+}
+
 /* --- names ---------------------------------------------------------------------------- */
 
 /* Those files of unix sockets that others have too; NULL: all. */

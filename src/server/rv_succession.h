@@ -47,6 +47,9 @@ void rv_succession_tick(rv_succession_t *s);
 /* 1: a new master is being started. */
 int rv_succession_is_starting(const rv_succession_t *s);
 
+/* 1: no other master has the same sockets. */
+int rv_succession_is_alone(const rv_succession_t *s);
+
 /* The pid of the one that follows and is ready; 0: there is none. */
 pid_t rv_succession_heir(const rv_succession_t *s);
 

@@ -140,8 +140,7 @@ init(rv_worker_t *w)
         return RV_ERROR;
 
     /* a reload passes as many channels as there are workers, and logs */
-    rv_connections_reserve(
-        w->connections, (unsigned) cycle->core->worker_processes + SPARE_DESCRIPTORS);
+    rv_connections_reserve(w->connections, cycle->workers + SPARE_DESCRIPTORS);
     return init_modules(w);
 }
 
@@ -177,7 +176,7 @@ start(rv_worker_t *w)
     for (rv_cycle_listener_t *l = w->cycle->listeners; l != NULL; l = l->next) {
         rv_connections_listener(w->connections, l->number);
         for (int fd; (fd = rv_listener_pop(&l->listener)) != -1;) {
-            if (rv_connections_listen(w->connections, fd, l->service, l->conf) != RV_OK) {
+            if (rv_connections_join(w->connections, fd, l->service, l->conf) != RV_OK) {
                 rv_log(RV_LOG_EMERG, errno, "accepting connections failed");
                 w->done = 1;
             }
@@ -256,6 +255,33 @@ on_peer(rv_worker_t *w, rv_message_t *msg)
         && rv_loop_watch_channel(w->loop, rv_process_at(peer.slot)->channel[0], NULL, NULL)
             != RV_OK)
         rv_log(RV_LOG_CRIT, ENOMEM, "watching the channel of slot %u failed", peer.slot);
+    if (peer.generation == w->cycle->generation && peer.worker >= w->cycle->workers) {
+        w->cycle->workers = peer.worker + 1; /* one was added */
+        rv_connections_reserve(w->connections, w->cycle->workers + SPARE_DESCRIPTORS);
+    }
+}
+
+/* Clients may wait at the socket of a worker that is no more. */
+static void
+on_listen(rv_worker_t *w, rv_message_t *msg)
+{
+    rv_cycle_listener_t *l = w->cycle->listeners;
+    unsigned index;
+    int fd = msg->fd;
+
+    if (rv_mesh_index(msg, &index) != RV_OK || w->draining)
+        return;
+    for (; l != NULL && index > 0; index--)
+        l = l->next;
+    if (l == NULL)
+        return;
+
+    msg->fd = -1;
+    rv_connections_listener(w->connections, l->number);
+    if ((w->started ? rv_connections_join(w->connections, fd, l->service, l->conf)
+                    : rv_listener_push(&l->listener, fd))
+        != RV_OK)
+        rv_log(RV_LOG_CRIT, ENOMEM, "accepting for another worker failed");
 }
 
 static void
@@ -282,6 +308,7 @@ static const struct {
     { RV_MESH_QUIT, on_quit },
     { RV_MESH_TERMINATE, on_terminate },
     { RV_MESH_REOPEN, on_reopen },
+    { RV_MESH_LISTEN, on_listen },
 };
 
 static void
@@ -337,6 +364,8 @@ refuse_orders(rv_worker_t *w, unsigned came)
     } refused[] = {
         { RV_SIGNAL_RELOAD, RV_STATS_RELOAD, "reload" },
         { RV_SIGNAL_UPGRADE, RV_STATS_UPGRADE, "upgrade" },
+        { RV_SIGNAL_ADD, RV_STATS_ADD, "add" },
+        { RV_SIGNAL_REMOVE, RV_STATS_REMOVE, "remove" },
     };
     static const char why[] = "it needs \"master_process = on\"";
 

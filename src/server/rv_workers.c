@@ -133,7 +133,7 @@ fork_one(rv_workers_t *ws, rv_cycle_t *cycle, unsigned number, int64_t now)
 void
 rv_workers_fill(rv_workers_t *ws, rv_cycle_t *cycle, int64_t now)
 {
-    for (unsigned i = 0; i < cycle->core->worker_processes; i++) {
+    for (unsigned i = 0; i < cycle->workers; i++) {
         rv_cycle_worker_t *w = &cycle->worker[i];
 
         if (w->slot != -1 || w->due > now)
@@ -155,7 +155,7 @@ rv_workers_due(const rv_cycle_t *cycle)
 {
     int64_t due = INT64_MAX;
 
-    for (unsigned i = 0; i < cycle->core->worker_processes; i++) {
+    for (unsigned i = 0; i < cycle->workers; i++) {
         if (cycle->worker[i].slot == -1)
             due = rv_min(due, cycle->worker[i].due);
     }
@@ -263,7 +263,7 @@ rv_workers_ready(const rv_cycle_t *cycle)
 {
     unsigned ready = 0;
 
-    for (unsigned i = 0; i < cycle->core->worker_processes; i++) {
+    for (unsigned i = 0; i < cycle->workers; i++) {
         int slot = cycle->worker[i].slot;
 
         if (slot != -1 && rv_process_at((unsigned) slot)->state == RV_PROCESS_READY)
@@ -304,24 +304,39 @@ rv_workers_start(rv_workers_t *ws, const rv_cycle_t *cycle)
     }
 }
 
+static void
+stop_one(rv_process_t *p, const rv_cycle_t *cycle, rv_mesh_type_t order, int64_t kill_at)
+{
+    (void) rv_mesh_order(p, order);
+    p->state = RV_PROCESS_DRAINING;
+    p->kill_at = p->kill_at == 0 ? kill_at : rv_min(p->kill_at, kill_at);
+    set_row(p, cycle);
+}
+
 void
 rv_workers_stop(const rv_cycle_t *cycle, rv_mesh_type_t order, int64_t kill_at)
 {
     for (rv_process_t *p = rv_process_each(NULL); p != NULL; p = rv_process_each(p)) {
-        if (p->generation != cycle->generation)
-            continue;
-        (void) rv_mesh_order(p, order);
-        p->state = RV_PROCESS_DRAINING;
-        p->kill_at = p->kill_at == 0 ? kill_at : rv_min(p->kill_at, kill_at);
-        set_row(p, cycle);
+        if (p->generation == cycle->generation)
+            stop_one(p, cycle, order, kill_at);
     }
 }
 
 void
 rv_workers_let_go(rv_cycle_t *cycle)
 {
-    for (unsigned i = 0; i < cycle->core->worker_processes; i++)
+    for (unsigned i = 0; i < cycle->workers; i++)
         cycle->worker[i] = (rv_cycle_worker_t){ .slot = -1, .due = rv_loop_now() };
+}
+
+void
+rv_workers_remove(rv_cycle_t *cycle, rv_mesh_type_t order, int64_t kill_at)
+{
+    rv_cycle_worker_t *w = &cycle->worker[--cycle->workers];
+
+    if (w->slot != -1)
+        stop_one(rv_process_at((unsigned) w->slot), cycle, order, kill_at);
+    *w = (rv_cycle_worker_t){ .slot = -1 };
 }
 
 /* --- death --------------------------------------------------------------------------------- */

@@ -52,6 +52,9 @@ void rv_workers_stop(const rv_cycle_t *cycle, rv_mesh_type_t order, int64_t kill
 /* The numbers of the cycle's workers are free: whoever has one goes on to its end without. */
 void rv_workers_let_go(rv_cycle_t *cycle);
 
+/* Takes the highest worker number away; who fills it is told the same, and has until kill_at. */
+void rv_workers_remove(rv_cycle_t *cycle, rv_mesh_type_t order, int64_t kill_at);
+
 /* Says once more whose the rows of the cycle's workers are: they were cut off. */
 void rv_workers_enter_rows(const rv_cycle_t *cycle);
 

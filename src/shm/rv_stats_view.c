@@ -237,7 +237,7 @@ compare(const void *a, const void *b)
         return x->worker < y->worker ? -1 : 1;
     if (x->generation != y->generation)
         return x->generation < y->generation ? -1 : 1;
-    return 0;
+    return y->state - x->state; /* one that drains has made room for another */
 }
 
 int
