@@ -144,6 +144,9 @@ int daemon_count_titles(daemon_t *d, const char *title);
 /* How many descriptors a process has open; -1: no such process. */
 int daemon_fd_count(pid_t pid);
 
+/* How many sockets listen at this port, of any address. */
+int daemon_listening(int port);
+
 /* Waits until the process has so many. */
 void daemon_wait_fd_count(daemon_t *d, pid_t pid, int count);
 

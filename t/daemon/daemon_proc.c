@@ -158,6 +158,29 @@ daemon_fd_count(pid_t pid)
     return n;
 }
 
+static int
+count_listening(const char *list, int port)
+{
+    FILE *f = fopen(list, "r");
+    unsigned own, state;
+    char line[512];
+    int n = 0;
+
+    while (f != NULL && fgets(line, sizeof(line), f) != NULL) {
+        if (sscanf(line, " %*d: %*x:%x %*x:%*x %x", &own, &state) == 2)
+            n += (int) own == port && state == 10; /* TCP_LISTEN */
+    }
+    if (f != NULL)
+        fclose(f);
+    return n;
+}
+
+int
+daemon_listening(int port)
+{
+    return count_listening("/proc/net/tcp", port) + count_listening("/proc/net/tcp6", port);
+}
+
 typedef struct {
     pid_t pid;
     int count;

@@ -121,32 +121,42 @@ new_socket(void)
 {
     const struct timeval limit = { LIMIT, 0 };
     struct sockaddr_in from = { .sin_family = AF_INET };
-    int on = 1, fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int on = 1, fd = socket(self->ipv6 ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
     from.sin_addr.s_addr = htonl(self->address);
     setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
     setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
     setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof(on));
-    if (bind(fd, (struct sockaddr *) &from, sizeof(from)) == -1) {
+    if (!self->ipv6 && bind(fd, (struct sockaddr *) &from, sizeof(from)) == -1) {
         perror("bind");
         _exit(1);
     }
     return fd;
 }
 
+static int
+connect_to_server(int fd)
+{
+    struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons((uint16_t) all->port) };
+    struct sockaddr_in6 to6 = { .sin6_family = AF_INET6, .sin6_port = to.sin_port };
+
+    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    to6.sin6_addr = in6addr_loopback;
+    return self->ipv6 ? connect(fd, (struct sockaddr *) &to6, sizeof(to6))
+                      : connect(fd, (struct sockaddr *) &to, sizeof(to));
+}
+
 static void
 open_connection(void)
 {
-    struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons((uint16_t) all->port) };
-    struct sockaddr_in from;
+    struct sockaddr_in6 from; /* the port of IPv4 is in the same place */
     socklen_t length = sizeof(from);
 
-    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     memset(&c, 0, sizeof(c));
     c.fd = new_socket();
     c.opened = load_now();
-    if (connect(c.fd, (struct sockaddr *) &to, sizeof(to)) == -1) {
+    if (connect_to_server(c.fd) == -1) {
         int err = errno;
 
         close(c.fd);
@@ -157,7 +167,7 @@ open_connection(void)
     }
     self->opened++;
     getsockname(c.fd, (struct sockaddr *) &from, &length);
-    c.port = ntohs(from.sin_port);
+    c.port = ntohs(from.sin6_port);
 }
 
 static int
@@ -404,6 +414,7 @@ load_add(load_t *load, load_kind_t kind, int count)
         load_client_t *client = &load->client[load->count++];
 
         client->kind = kind;
+        client->ipv6 = load->ipv6;
         client->address = 0x7f000100u + (uint32_t) load->count;
         fflush(stdout);
         pid_t pid = fork(); /* not into what both share */

@@ -34,6 +34,7 @@ typedef struct {
     load_kind_t kind;
     pid_t pid;
     uint32_t address; /* host byte order */
+    int ipv6;         /* over IPv6, then without an address of its own */
 
     /* written by the client alone */
     _Atomic uint64_t opened;     /* connections, as the kernel made them */
@@ -48,6 +49,7 @@ typedef struct {
 typedef struct {
     int port;
     int count;
+    int ipv6; /* what clients that are added from now on use */
     _Atomic int stop;
     load_client_t client[LOAD_CLIENTS];
 } load_t;
