@@ -79,7 +79,7 @@ rv_announce_init(int ready_fd)
 static const char *
 describe(const rv_cycle_t *cycle, char text[64])
 {
-    unsigned n = (unsigned) cycle->core->worker_processes;
+    unsigned n = cycle->workers;
 
     if (!cycle->core->master_process)
         snprintf(text, 64, "one process, without a master");
