@@ -51,8 +51,18 @@ pass_descriptors(const daemon_t *d)
     setenv("LISTEN_FDNAMES", d->names, 1);
 }
 
-/* The child: never comes back. By descriptor, because nobody may not be
- * allowed to look into the folder that the binary is in. */
+/* The built one by descriptor, because nobody may not be allowed to look into the folder that
+ * it is in. */
+static void
+execute_program(const daemon_t *d, const char **argv, int binary)
+{
+    if (d->program != NULL && argv[0] == d->program)
+        execvp(argv[0], (char *const *) argv);
+    else
+        fexecve(binary, (char *const *) argv, environ);
+}
+
+/* The child: never comes back. */
 static void
 execute(daemon_t *d, const char **argv, int terminal, int binary)
 {
@@ -76,7 +86,7 @@ execute(daemon_t *d, const char **argv, int terminal, int binary)
     become_nobody(d);
     for (int fd = 0; d->closed && fd <= STDERR_FILENO; fd++)
         close(fd);
-    fexecve(binary, (char *const *) argv, environ);
+    execute_program(d, argv, binary);
     _exit(127);
 }
 
@@ -224,10 +234,17 @@ is_at_rest(daemon_t *d, void *data)
     return daemon_read_stat(d->master, &parent, &state) && state == 'S';
 }
 
+static const char *
+program_of(const daemon_t *d)
+{
+    return d->program == NULL ? "reeve" : d->program;
+}
+
 void
 daemon_start(daemon_t *d)
 {
-    int status = daemon_run(d, NULL);
+    const char *argv[] = { program_of(d), "-p", d->prefix, "-c", d->conf, NULL };
+    int status = run(d, argv);
 
     ck_assert_msg(status == 0, "start: exit status %d\n%s", status, d->output);
     d->master = daemon_read_pid(d);
@@ -278,7 +295,7 @@ is_up(daemon_t *d, void *data)
 void
 daemon_start_foreground(daemon_t *d, ...)
 {
-    const char *argv[ARGUMENTS] = { "reeve", "-p", d->prefix, "-c", d->conf };
+    const char *argv[ARGUMENTS] = { program_of(d), "-p", d->prefix, "-c", d->conf };
     char overrides[1024] = "daemon = off";
     va_list args;
 
@@ -343,17 +360,33 @@ typedef struct {
 
 static const char reload_done[] = "reload done, generation ";
 
-/* The last generation that this log tells of. */
+/* The number behind this text in a line; 0: it is not there. */
 static unsigned
-generation_in_force(const char *log)
+number_behind(const char *line, const char *text)
 {
-    unsigned generation = 1;
+    const char *at = strstr(line, text), *end = strchr(line, '\n');
 
-    for (const char *p = log; p != NULL && (p = strstr(p, "#0: ")) != NULL; p++) {
-        if (strncmp(p + 4, reload_done, strlen(reload_done)) == 0)
-            generation = (unsigned) atoi(p + 4 + strlen(reload_done));
-        else if (strncmp(p + 4, "reeve/", 6) == 0) /* another start */
-            generation = 1;
+    return at == NULL || (end != NULL && at > end) ? 0 : (unsigned) atoi(at + strlen(text));
+}
+
+/* The generation that this master has in force, as the log tells; after an upgrade the first
+ * one of a master is not 1. */
+static unsigned
+generation_in_force(const char *log, pid_t master)
+{
+    unsigned generation = 1, started = 1;
+    char mark[32];
+    int length = snprintf(mark, sizeof(mark), " %ld#0: ", (long) master);
+
+    for (const char *p = log; p != NULL && (p = strstr(p, mark)) != NULL; p++) {
+        const char *text = p + length;
+
+        if (strncmp(text, reload_done, strlen(reload_done)) == 0)
+            generation = number_behind(text, reload_done);
+        else if (strncmp(text, "worker ", 7) == 0 && number_behind(text, ", generation ") > 0)
+            started = number_behind(text, ", generation ");
+        else if (strncmp(text, "reeve/", 6) == 0)
+            generation = started;
     }
     return generation;
 }
@@ -381,7 +414,7 @@ void
 daemon_reload(daemon_t *d)
 {
     char *log = daemon_read(d->log);
-    reload_t reload = { log == NULL ? 0 : strlen(log), generation_in_force(log) };
+    reload_t reload = { log == NULL ? 0 : strlen(log), generation_in_force(log, d->master) };
 
     free(log);
     ck_assert_int_eq(kill(d->master, SIGHUP), 0);
