@@ -376,8 +376,8 @@ main(void)
     TCase *tc = daemon_case(s, "upgrade_fail");
 
     tcase_add_checked_fixture(tc, setup, teardown);
-    tcase_add_loop_test(tc, old_master_goes_on_and_says_why, 0,
-        (int) (sizeof(failures) / sizeof(failures[0])));
+    tcase_add_loop_test(
+        tc, old_master_goes_on_and_says_why, 0, (int) (sizeof(failures) / sizeof(failures[0])));
     tcase_add_loop_test(tc, end_of_the_master_is_that_of_one_that_starts_too, 0, 3);
     tcase_add_loop_test(tc, orders_of_that_time_are_not_lost, 0, 2);
     tcase_add_test(tc, service_does_not_drain_for_an_upgrade_that_fails);
