@@ -277,8 +277,9 @@ START_TEST(unix_socket_is_there_as_long_as_one_of_two_masters)
 }
 END_TEST
 
-/* The new configuration has another socket: each has its own, and in the end none is left. */
-START_TEST(unix_socket_that_the_new_one_does_not_want_goes_with_the_old)
+/* The new configuration has another socket: each master has its own as long as it lives. 0: the old one
+ * ends, 1: the new one. */
+START_TEST(unix_socket_of_one_master_goes_with_it)
 {
     configure_unix("a.sock");
     daemon_start(&d);
@@ -286,10 +287,13 @@ START_TEST(unix_socket_that_the_new_one_does_not_want_goes_with_the_old)
     pid_t heir = heir_begin(&d);
     expect_unix(daemon_path(&d, "a.sock"), 1);
     expect_unix(daemon_path(&d, "b.sock"), 1);
-    ck_assert_int_eq(kill(d.master, SIGQUIT), 0);
-    heir_succeeds(&d, heir);
-    expect_unix(daemon_path(&d, "b.sock"), 1);
-    expect_unix(daemon_path(&d, "a.sock"), 0);
+    ck_assert_int_eq(kill(_i == 0 ? d.master : heir, SIGQUIT), 0);
+    if (_i == 0)
+        heir_succeeds(&d, heir);
+    daemon_wait_log(&d, _i == 0 ? "which this one follows, is gone" : "this master process goes on: ", 1);
+    expect_unix(daemon_path(&d, "a.sock"), _i == 1);
+    expect_unix(daemon_path(&d, "b.sock"), _i == 0);
+    ck_assert_int_eq(access(daemon_path(&d, _i == 0 ? "a.sock" : "b.sock"), F_OK), -1);
 }
 END_TEST
 
@@ -307,6 +311,6 @@ main(void)
         tc, counters_go_on_where_their_memory_does, 0, (int) (sizeof(zones) / sizeof(zones[0])));
     tcase_add_loop_test(tc, counters_of_a_new_master_that_is_killed_are_kept, 0, 3);
     tcase_add_loop_test(tc, unix_socket_is_there_as_long_as_one_of_two_masters, 0, 3);
-    tcase_add_test(tc, unix_socket_that_the_new_one_does_not_want_goes_with_the_old);
+    tcase_add_loop_test(tc, unix_socket_of_one_master_goes_with_it, 0, 2);
     return daemon_main(s);
 }
