@@ -290,7 +290,8 @@ START_TEST(unix_socket_of_one_master_goes_with_it)
     ck_assert_int_eq(kill(_i == 0 ? d.master : heir, SIGQUIT), 0);
     if (_i == 0)
         heir_succeeds(&d, heir);
-    daemon_wait_log(&d, _i == 0 ? "which this one follows, is gone" : "this master process goes on: ", 1);
+    daemon_wait_log(
+        &d, _i == 0 ? "which this one follows, is gone" : "this master process goes on: ", 1);
     expect_unix(daemon_path(&d, "a.sock"), _i == 1);
     expect_unix(daemon_path(&d, "b.sock"), _i == 0);
     ck_assert_int_eq(access(daemon_path(&d, _i == 0 ? "a.sock" : "b.sock"), F_OK), -1);
