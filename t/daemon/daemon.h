@@ -32,19 +32,11 @@ typedef struct {
     int status;            /* of the master that daemon_wait_gone saw go; 128 + N: signal N */
     int unprivileged;      /* set: commands run as nobody, where the test runs as root */
     void (*prepare)(void); /* called before a command runs, in its process; NULL: nothing */
-    int own_pids;       /* set: commands run as process 1 of a namespace, see daemon_can_own_pids */
-    int closed;         /* set: commands begin without descriptors 0, 1 and 2 */
-    char preload[256];  /* LD_PRELOAD of the commands, "": none */
-    int pass[16];       /* descriptors that commands get, from 3 on; the test's all the same */
-    int passed;         /* how many of them */
-    const char *names;  /* LISTEN_FDNAMES, with LISTEN_FDS and LISTEN_PID; NULL: none of them */
-    char terminal[192]; /* PREFIX/terminal: all that the commands wrote */
-    int status;          /* of the master that daemon_wait_gone saw go; 128 + N: signal N */
-    int unprivileged;    /* set: commands run as nobody, where the test runs as root */
-    int closed;          /* set: commands begin without descriptors 0, 1 and 2 */
-    char preload[256];   /* LD_PRELOAD of the commands, "": none */
-    int pass[16];        /* descriptors that commands get, from 3 on; the test's all the same */
-    int passed;          /* how many of them */
+    int own_pids;      /* set: commands run as process 1 of a namespace, see daemon_can_own_pids */
+    int closed;        /* set: commands begin without descriptors 0, 1 and 2 */
+    char preload[256]; /* LD_PRELOAD of the commands, "": none */
+    int pass[16];      /* descriptors that commands get, from 3 on; the test's all the same */
+    int passed;        /* how many of them */
     const char *program; /* what starts it, as execvp finds it; NULL: the built one */
     const char *names;   /* LISTEN_FDNAMES, with LISTEN_FDS and LISTEN_PID; NULL: none of them */
     char terminal[192];  /* PREFIX/terminal: all that the commands wrote */
