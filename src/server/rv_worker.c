@@ -8,8 +8,8 @@
 #include "rv_worker.h"
 
 #include "rv_activity.h"
-#include "rv_backtrace.h"
 #include "rv_announce.h"
+#include "rv_backtrace.h"
 #include "rv_counts.h"
 #include "rv_daemon.h"
 #include "rv_fd.h"
