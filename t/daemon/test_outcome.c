@@ -57,7 +57,8 @@ expect(int status, const char *output, const char *word, const char *wait)
 static void
 expect_failure(const char *word, const char *logged)
 {
-    char told[64], line[4096];
+    static char line[sizeof(d.output) + 128];
+    char told[64];
 
     snprintf(told, sizeof(told), "reeve: [emerg] %s failed: ", word);
     ck_assert_msg(daemon_run(&d, "-s", word, NULL) == 1, "%s", d.output);
@@ -329,12 +330,24 @@ START_TEST(quit_waits_for_the_last_connection)
 {
     daemon_start(&d);
     int fd = open_half();
-    expect(2, "reeve: [warn] quit is still under way after 1 s\n", "quit", "1");
-    ck_assert(daemon_alive(d.master));
     pid_t sender = daemon_launch(&d, "-s", "quit", NULL);
+    daemon_wait_log(&d, "finishes 1 connections", 1);
+    ck_assert(daemon_alive(sender));
     finish_half(fd);
     ck_assert_int_eq(daemon_wait_process(&d, sender), 0);
     ck_assert(!daemon_alive(d.master)); /* it is so when the command returns */
+    daemon_wait_gone(&d);
+    ck_assert_int_eq(d.status, 0);
+}
+END_TEST
+
+START_TEST(quit_that_takes_longer_than_the_wait_is_under_way)
+{
+    daemon_start(&d);
+    int fd = open_half();
+    expect(2, "reeve: [warn] quit is still under way after 1 s\n", "quit", "1");
+    ck_assert(daemon_alive(d.master));
+    finish_half(fd);
     daemon_wait_gone(&d);
     ck_assert_int_eq(d.status, 0);
 }
@@ -434,6 +447,7 @@ main(void)
     tcase_add_test(tc, wait_may_be_bounded);
     tcase_add_loop_test(tc, master_that_stands_still_is_waited_for, 0, 5);
     tcase_add_test(tc, quit_waits_for_the_last_connection);
+    tcase_add_test(tc, quit_that_takes_longer_than_the_wait_is_under_way);
     tcase_add_loop_test(tc, master_is_gone_when_the_command_returns, 0, 2);
     tcase_add_test(tc, master_that_is_killed_meanwhile_is_a_failure);
     tcase_add_test(tc, reopen_is_done_when_the_command_returns);

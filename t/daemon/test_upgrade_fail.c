@@ -175,7 +175,7 @@ static void
 expect_logged_reason(void)
 {
     static const char told[] = "reeve: [emerg] upgrade failed: ";
-    char line[2048];
+    static char line[sizeof(d.output) + 128];
 
     ck_assert_msg(strncmp(d.output, told, strlen(told)) == 0, "%s", d.output);
     ck_assert_msg(strchr(d.output, '\n') == d.output + strlen(d.output) - 1, "%s", d.output);

@@ -30,6 +30,8 @@ static char conf_path[TEXT_SIZE];
 static rv_cycle_options_t options;
 static char reason[RV_CYCLE_REASON];
 static rv_heritage_t taken;
+static rv_cycle_t *cycles[64]; /* they share descriptors, and stay open until the end of a test */
+static size_t cycle_count;
 
 static int
 remove_one(
@@ -61,6 +63,15 @@ setup(void)
 }
 
 static rv_cycle_t *
+keep(rv_cycle_t *cycle)
+{
+    ck_assert_ptr_nonnull(cycle);
+    ck_assert_uint_lt(cycle_count, rv_countof(cycles));
+    cycles[cycle_count++] = cycle;
+    return cycle;
+}
+
+static rv_cycle_t *
 read_cycle(const char *listen)
 {
     FILE *f = fopen(conf_path, "w");
@@ -71,8 +82,7 @@ read_cycle(const char *listen)
         "[zone stats]\ntype = file\npath = %szone\n[http]\n%s" LOCATION,
         prefix, listen);
     ck_assert_int_eq(fclose(f), 0);
-    rv_cycle_t *cycle = rv_cycle_read(&options, 1);
-    ck_assert_ptr_nonnull(cycle);
+    rv_cycle_t *cycle = keep(rv_cycle_read(&options, 1));
     const rv_conf_message_t *message = rv_conf_messages(cycle->conf);
     ck_assert_msg(message == NULL, "%s", message == NULL ? "" : message->text);
     return cycle;
@@ -150,8 +160,7 @@ START_TEST(what_is_written_is_what_is_read)
     ck_assert_int_eq(taken.keeper, h.keeper);
     ck_assert_int_eq(fcntl(taken.alive, F_GETFD), FD_CLOEXEC);
 
-    rv_cycle_t *wanted = read_cycle(listen), *given = rv_inherit_create();
-    ck_assert_ptr_nonnull(given);
+    rv_cycle_t *wanted = read_cycle(listen), *given = keep(rv_inherit_create());
     ck_assert_msg(rv_heritage_give(&taken, given, wanted, reason) == RV_OK, "%s", reason);
     ck_assert_ptr_nonnull(rv_cycle_find_zone(given, "stats"));
     ck_assert_ptr_nonnull(given->stats);
@@ -316,7 +325,7 @@ static int (*const opens[])(void) = { open_pipe, open_file, open_datagram, open_
 
 START_TEST(descriptor_that_is_no_listening_socket_is_refused)
 {
-    rv_cycle_t *wanted = read_cycle("listen = unix:a.sock\n"), *given = rv_inherit_create();
+    rv_cycle_t *wanted = read_cycle("listen = unix:a.sock\n"), *given = keep(rv_inherit_create());
     char text[TEXT_SIZE];
 
     snprintf(text, sizeof(text), "%slisten %d 511 438 1 unix:a.sock\n", valid(), opens[_i]());
@@ -337,7 +346,7 @@ START_TEST(descriptor_that_is_no_zone_is_left_out)
     for (size_t i = 0; i < rv_countof(types); i++) {
         for (size_t k = 0; k < 3; k++) {
             const char *name = k == 2 ? "unknown" : "stats";
-            rv_cycle_t *given = rv_inherit_create();
+            rv_cycle_t *given = keep(rv_inherit_create());
             int fd = opens[k]();
             char text[TEXT_SIZE];
 
