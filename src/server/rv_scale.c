@@ -8,6 +8,7 @@
  */
 #include "rv_scale.h"
 
+#include "rv_announce.h"
 #include "rv_listener_scale.h"
 #include "rv_reload.h"
 #include "rv_signal.h"
@@ -34,6 +35,7 @@ report(const rv_cycle_t *cycle, rv_stats_action_t action, const char *reason)
     if (reason == NULL) {
         rv_log(RV_LOG_NOTICE, 0, "worker %s, %u workers",
             action == RV_STATS_ADD ? "added" : "removed", cycle->workers);
+        rv_announce_status(cycle);
         rv_stats_finish(cycle->stats, action, 0, "");
         return;
     }

@@ -251,7 +251,7 @@ START_TEST(process_1_serves_reloads_and_ends)
     daemon_wait_file(&d, d.terminal, " 1#0: generation 1 is gone\n", 1);
     expect_hello();
     ck_assert_int_eq(kill(daemon_worker(&d), SIGKILL), 0);
-    daemon_wait_file(&d, d.terminal, "was killed by signal 9\n", 1);
+    daemon_wait_file(&d, d.terminal, "was killed by signal 9", 1);
     expect_hello();
 
     ck_assert_int_eq(kill(d.master, _i == 0 ? SIGTERM : SIGINT), 0);

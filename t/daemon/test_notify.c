@@ -118,6 +118,23 @@ START_TEST(each_turn_of_a_life_is_told)
 }
 END_TEST
 
+START_TEST(the_number_of_workers_is_told_when_it_changes)
+{
+    ear = manager_hear(&d, 0);
+    conf("");
+    start(_i);
+    ck_assert_int_eq(kill(d.master, SIGTTIN), 0);
+    manager_expect(&d, ear, "STATUS=3 workers, generation 1");
+    ck_assert_int_eq(kill(d.master, SIGTTOU), 0);
+    manager_expect(&d, ear, "STATUS=2 workers, generation 1");
+    ck_assert_int_eq(kill(d.master, SIGTTOU), 0);
+    manager_expect(&d, ear, "STATUS=1 worker, generation 1");
+
+    reload(2); /* which keeps what was asked for */
+    manager_expect(&d, ear, "READY=1\nSTATUS=1 worker, generation 2");
+}
+END_TEST
+
 START_TEST(one_process_tells_too)
 {
     ear = manager_hear(&d, 0);
@@ -381,6 +398,7 @@ main(void)
 
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_add_loop_test(tc, each_turn_of_a_life_is_told, 0, sizeof(lives) / sizeof(lives[0]));
+    tcase_add_loop_test(tc, the_number_of_workers_is_told_when_it_changes, 0, 2);
     tcase_add_loop_test(tc, one_process_tells_too, 0, 2);
     tcase_add_loop_test(tc, a_start_that_fails_is_not_told_ready, 0, 2);
     tcase_add_test(tc, orders_to_a_daemon_tell_nothing_themselves);
