@@ -70,6 +70,13 @@ expect_gone(int status)
 }
 
 static int
+is_dead(daemon_t *unused, void *data)
+{
+    (void) unused;
+    return !daemon_alive(*(pid_t *) data);
+}
+
+static int
 has_only_child(daemon_t *daemon, void *data)
 {
     pid_t pids[4];
@@ -87,7 +94,7 @@ START_TEST(process_that_was_started_stays_through_upgrades)
 
         master = upgrade();
         ck_assert(daemon_alive(d.master));
-        ck_assert(!daemon_alive(before));
+        daemon_wait(&d, is_dead, &before, "the master before is gone");
         daemon_wait(&d, has_only_child, &master, "the keeper has no child but the master");
         daemon_wait_fd_count(&d, d.master, descriptors);
         ck_assert_int_eq(daemon_run(&d, "status", NULL), 0);

@@ -410,6 +410,23 @@ START_TEST(reopen_is_done_when_the_command_returns)
 }
 END_TEST
 
+/* A worker that stands still keeps the first of them waiting. */
+START_TEST(reopens_that_overtake_each_other_are_all_done)
+{
+    static const char under_way[] = "reeve: [warn] reopen is still under way after 200 ms\n";
+
+    daemon_start(&d);
+    pid_t worker = daemon_worker(&d);
+    ck_assert_int_eq(kill(worker, SIGSTOP), 0);
+    expect(2, under_way, "reopen", "200ms");
+    pid_t sender = daemon_launch(&d, "-s", "reopen", NULL);
+    expect(2, under_way, "reopen", "200ms");
+    ck_assert_int_eq(kill(worker, SIGCONT), 0);
+    ck_assert_int_eq(daemon_wait_process(&d, sender), 0);
+    expect(0, "", "reopen", NULL);
+}
+END_TEST
+
 START_TEST(reopen_that_fails_is_told_as_it_is_logged)
 {
     char line[512];
@@ -451,6 +468,7 @@ main(void)
     tcase_add_loop_test(tc, master_is_gone_when_the_command_returns, 0, 2);
     tcase_add_test(tc, master_that_is_killed_meanwhile_is_a_failure);
     tcase_add_test(tc, reopen_is_done_when_the_command_returns);
+    tcase_add_test(tc, reopens_that_overtake_each_other_are_all_done);
     tcase_add_test(tc, reopen_that_fails_is_told_as_it_is_logged);
     return daemon_main(s);
 }
