@@ -25,6 +25,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <time.h>
+#include <unistd.h>
 
 enum { LOOK_MSEC = 20, ENDS = -1 /* the action that ends the process */ };
 
@@ -98,7 +99,23 @@ wait_for_end(const command_t *c)
     return RV_COMMAND_DONE;
 }
 
-/* 1: it is a master still: a process that only keeps its heir has no pid file. */
+/* The process list says so. */
+static int
+is_keeper(pid_t pid)
+{
+    static const char title[] = RV_NAME ": keeper";
+    char path[64], text[sizeof(title)] = "";
+
+    snprintf(path, sizeof(path), "/proc/%ld/cmdline", (long) pid);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd == -1)
+        return 0;
+    ssize_t n = read(fd, text, sizeof(text) - 1);
+    rv_fd_close(&fd);
+    return n > 0 && strcmp(text, title) == 0;
+}
+
+/* 1: it is a master still, or about to end: one that stays to keep its heir has no pid file. */
 static int
 is_master(const command_t *c)
 {
@@ -106,7 +123,9 @@ is_master(const command_t *c)
     pid_t pid;
 
     snprintf(old, sizeof(old), "%s" RV_PIDFILE_OLD, c->path);
-    return rv_alive(c->pid) && rv_pidfile_find(old, &pid) == RV_OK && pid == c->pid;
+    if (rv_pidfile_find(old, &pid) == RV_OK && pid == c->pid)
+        return 1;
+    return rv_alive(c->pid) && !is_keeper(c->pid);
 }
 
 /* The new master is ready: now the old one goes. */

@@ -108,9 +108,10 @@ is_alive(kept_t *m)
 
     if (m->ended)
         return 0;
-    if (waitpid(m->pid, &status, WNOHANG) != m->pid)
-        return rv_alive(m->pid);
-    note_end(m, status);
+    if (rv_alive(m->pid))
+        return 1;
+    if (waitpid(m->pid, &status, WNOHANG) == m->pid)
+        note_end(m, status);
     return 0;
 }
 

@@ -48,8 +48,8 @@ rv_stats_finish(rv_stats_t *st, rv_stats_action_t action, int result, const char
     rv_stats_outcome_t o;
 
     rv_stats_outcome(st, action, &o);
-    o.finished++;
-    o.begun = rv_max(o.begun, o.finished);
+    o.finished = rv_max(o.finished + 1, o.begun); /* of several that were begun together */
+    o.begun = o.finished;
     o.time = time(NULL);
     o.result = result;
     rv_stats_layout_copy(o.text, sizeof(o.text), text);
