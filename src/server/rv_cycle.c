@@ -287,10 +287,8 @@ close_all(rv_cycle_t *cycle, int remove)
 static void
 set_workers(rv_cycle_t *cycle, const rv_cycle_t *old)
 {
-    uint64_t said = cycle->core->worker_processes;
-
-    cycle->workers = (unsigned) said;
-    if (old != NULL && old->core != NULL && old->core->worker_processes == said)
+    cycle->said = cycle->workers = (unsigned) cycle->core->worker_processes;
+    if (old != NULL && old->said == cycle->said)
         cycle->workers = old->workers;
 }
 

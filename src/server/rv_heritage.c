@@ -23,6 +23,7 @@ typedef struct {
     char word[WORD];
     int fd;
     unsigned backlog, mode, own; /* of a listener */
+    unsigned said;               /* of workers: what the configuration said */
     char type[WORD], name[WORD]; /* of a zone */
     char rest[REST];
 } line_t;
@@ -59,8 +60,8 @@ rv_heritage_write(const rv_heritage_t *h, const rv_cycle_t *cycle)
 {
     rv_text_t text = { 0 };
 
-    rv_text_add(&text, "master %ld\ngeneration %u\nready %d\nalive %d\n", (long) h->master,
-        h->generation, h->ready, h->alive);
+    rv_text_add(&text, "master %ld\ngeneration %u\nready %d\nalive %d\nworkers %u %u\n",
+        (long) h->master, h->generation, h->ready, h->alive, cycle->workers, cycle->said);
     if (h->keeper != -1)
         rv_text_add(&text, "keeper %d\n", h->keeper);
     write_listeners(&text, cycle);
@@ -101,6 +102,8 @@ read_line(const char **at, line_t *line)
                 == 4
             ? RV_OK
             : RV_ERROR;
+    if (strcmp(line->word, "workers") == 0 && used > 0)
+        return sscanf(more, "%u", &line->said) == 1 ? RV_OK : RV_ERROR;
     if (strcmp(line->word, "zone") == 0 && used > 0)
         return sscanf(more, "%63s %63s %4095[^\n]", line->type, line->name, line->rest) >= 2
             ? RV_OK
@@ -112,7 +115,7 @@ read_line(const char **at, line_t *line)
 static int
 is_descriptor(const line_t *line)
 {
-    static const char *const others[] = { "master", "generation" };
+    static const char *const others[] = { "master", "generation", "workers" };
 
     for (size_t i = 0; i < rv_countof(others); i++) {
         if (strcmp(line->word, others[i]) == 0)
@@ -225,6 +228,16 @@ give_zone(line_t *line, rv_cycle_t *given, const rv_cycle_t *wanted, char *reaso
     return RV_OK;
 }
 
+/* As many as there were, if the configuration says what it said before. */
+static void
+give_workers(const line_t *line, rv_cycle_t *given)
+{
+    if (line->fd < 1 || line->fd > RV_CORE_WORKERS)
+        return;
+    given->workers = (unsigned) line->fd;
+    given->said = line->said;
+}
+
 int
 rv_heritage_give(const rv_heritage_t *h, rv_cycle_t *given, const rv_cycle_t *wanted,
     char reason[RV_CYCLE_REASON])
@@ -238,6 +251,8 @@ rv_heritage_give(const rv_heritage_t *h, rv_cycle_t *given, const rv_cycle_t *wa
             result = give_listener(&line, given, reason);
         else if (strcmp(line.word, "zone") == 0)
             result = give_zone(&line, given, wanted, reason);
+        else if (strcmp(line.word, "workers") == 0)
+            give_workers(&line, given);
     }
     rv_zone_t *stats = rv_cycle_find_zone(given, "stats");
     given->stats = stats == NULL ? NULL : rv_zone_handle(stats);

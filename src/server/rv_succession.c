@@ -175,7 +175,9 @@ settle_after(rv_succession_t *s)
     if (rv_pidfile_move_back(&s->reload->pidfile) != RV_OK)
         rv_log(RV_LOG_ERROR, errno, "moving pid file \"%s\" back failed", s->reload->pidfile.path);
     take_back(s);
-    if (was_ready)
+    if (was_ready && s->stopping)
+        rv_log(RV_LOG_CRIT, 0, "no master process goes on: %s", reason);
+    else if (was_ready)
         rv_log(RV_LOG_ERROR, 0, "this master process goes on: %s", reason);
     else
         refuse(s, reason);
@@ -298,6 +300,7 @@ rv_succession_leave_names(rv_succession_t *s)
 {
     rv_cycle_t *current = s->reload->all->current;
 
+    s->stopping = 1;
     if (rv_succession_heir(s) != 0) {
         for (rv_cycle_t *c = NULL; (c = rv_generations_each(s->reload->all, c)) != NULL;)
             leave_sockets(c, NULL);

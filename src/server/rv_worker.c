@@ -15,6 +15,7 @@
 #include "rv_fd.h"
 #include "rv_log_output.h"
 #include "rv_mesh.h"
+#include "rv_orders.h"
 #include "rv_process.h"
 #include "rv_reopen.h"
 #include "rv_rights.h"
@@ -28,10 +29,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum {
-    SPARE_DESCRIPTORS = 16, /* for logs, and what services open now and then */
-    BEAT_MSEC = 1000        /* the longest time without a sign of life */
-};
+enum { BEAT_MSEC = 1000 }; /* the longest time without a sign of life */
 
 /* --- notes ------------------------------------------------------------------------- */
 
@@ -140,7 +138,7 @@ init(rv_worker_t *w)
         return RV_ERROR;
 
     /* a reload passes as many channels as there are workers, and logs */
-    rv_connections_reserve(w->connections, cycle->workers + SPARE_DESCRIPTORS);
+    rv_connections_reserve(w->connections, cycle->workers + RV_WORKER_SPARE);
     return init_modules(w);
 }
 
@@ -164,10 +162,10 @@ leave_terminal(rv_worker_t *w)
     rv_fd_close(&w->null);
 }
 
-/* --- orders ------------------------------------------------------------------------------ */
+/* --- beginning and end ------------------------------------------------------------------------------ */
 
-static void
-start(rv_worker_t *w)
+void
+rv_worker_start(rv_worker_t *w)
 {
     if (w->started || w->draining)
         return;
@@ -184,8 +182,8 @@ start(rv_worker_t *w)
     }
 }
 
-static void
-drain(rv_worker_t *w, const char *why)
+void
+rv_worker_drain(rv_worker_t *w, const char *why)
 {
     if (w->draining)
         return;
@@ -212,145 +210,7 @@ drain_orphaned(rv_worker_t *w)
     w->orphaned = 0;
     rv_loop_unwatch(w->alive);
     w->alive = NULL;
-    drain(w, "the master process is gone");
-}
-
-static void
-on_start(rv_worker_t *w, rv_message_t *msg)
-{
-    (void) msg;
-    start(w);
-}
-
-static void
-on_quit(rv_worker_t *w, rv_message_t *msg)
-{
-    (void) msg;
-    drain(w, "told to quit");
-}
-
-static void
-on_terminate(rv_worker_t *w, rv_message_t *msg)
-{
-    (void) msg;
-    w->done = 1;
-}
-
-static void
-on_peer(rv_worker_t *w, rv_message_t *msg)
-{
-    rv_mesh_peer_t peer;
-
-    if (rv_mesh_peer(msg, &peer) != RV_OK) {
-        rv_log(RV_LOG_ALERT, 0, "malformed message about a worker");
-        return;
-    }
-    /* what stands in the slot goes, and with it the watch of its channel */
-    rv_loop_unwatch_channel(rv_process_at(peer.slot)->channel[0]);
-    if (rv_mesh_enter(msg, &peer) != RV_OK) {
-        rv_log(RV_LOG_CRIT, errno, "entering slot %u failed", peer.slot);
-        return;
-    }
-    if (msg->type == RV_MESH_OPEN
-        && rv_loop_watch_channel(w->loop, rv_process_at(peer.slot)->channel[0], NULL, NULL)
-            != RV_OK)
-        rv_log(RV_LOG_CRIT, ENOMEM, "watching the channel of slot %u failed", peer.slot);
-    if (peer.generation == w->cycle->generation && peer.worker >= w->cycle->workers) {
-        w->cycle->workers = peer.worker + 1; /* one was added */
-        rv_connections_reserve(w->connections, w->cycle->workers + SPARE_DESCRIPTORS);
-    }
-}
-
-/* Clients may wait at the socket of a worker that is no more. */
-static void
-on_listen(rv_worker_t *w, rv_message_t *msg)
-{
-    rv_cycle_listener_t *l = w->cycle->listeners;
-    unsigned index;
-    int fd = msg->fd;
-
-    if (rv_mesh_index(msg, &index) != RV_OK || w->draining)
-        return;
-    for (; l != NULL && index > 0; index--)
-        l = l->next;
-    if (l == NULL)
-        return;
-
-    msg->fd = -1;
-    rv_connections_listener(w->connections, l->number);
-    if ((w->started ? rv_connections_join(w->connections, fd, l->service, l->conf)
-                    : rv_listener_push(&l->listener, fd))
-        != RV_OK)
-        rv_log(RV_LOG_CRIT, ENOMEM, "accepting for another worker failed");
-}
-
-static void
-on_reopen(rv_worker_t *w, rv_message_t *msg)
-{
-    rv_mesh_log_t log;
-
-    (void) w;
-    if (rv_mesh_log(msg, &log) != RV_OK)
-        return;
-
-    rv_log_output_replace(log.output, msg->fd);
-    msg->fd = -1;
-    (void) rv_mesh_reopened(&log); /* a failing send means that the master is dead */
-}
-
-static const struct {
-    rv_mesh_type_t type;
-    void (*obey)(rv_worker_t *w, rv_message_t *msg);
-} orders[] = {
-    { RV_MESH_OPEN, on_peer },
-    { RV_MESH_CLOSE, on_peer },
-    { RV_MESH_START, on_start },
-    { RV_MESH_QUIT, on_quit },
-    { RV_MESH_TERMINATE, on_terminate },
-    { RV_MESH_REOPEN, on_reopen },
-    { RV_MESH_LISTEN, on_listen },
-};
-
-static void
-obey(rv_worker_t *w, rv_message_t *msg)
-{
-    rv_channel_t *ch = rv_process_self()->channel[1];
-
-    if (rv_mesh_is_genuine(msg)) {
-        for (size_t i = 0; i < rv_countof(orders); i++) {
-            if (orders[i].type == msg->type && msg->slot == RV_PROCESS_MASTER)
-                orders[i].obey(w, msg);
-        }
-    } else if (rv_channel_refuse(ch) == 1) {
-        rv_log(RV_LOG_ERROR, 0, "message of type %u refused: process %ld is not slot %u", msg->type,
-            (long) msg->pid, msg->slot);
-    }
-    rv_fd_discard(&msg->fd);
-}
-
-static void
-receive(rv_worker_t *w)
-{
-    rv_channel_t *ch = rv_process_self()->channel[1];
-    rv_message_t msg;
-
-    w->readable = 0;
-    for (;;) {
-        int result = rv_channel_receive(ch, &msg);
-
-        if (result == RV_OK) {
-            obey(w, &msg);
-        } else if (result == RV_AGAIN) {
-            return;
-        } else if (result == RV_ERROR && errno == EPROTO) {
-            if (rv_channel_counts(ch)->refused == 1)
-                rv_log(RV_LOG_ERROR, 0, "malformed message on the channel refused");
-        } else { /* nobody can speak to us any more */
-            w->orphaned = 1;
-            rv_loop_unwatch_channel(ch);
-            return;
-        }
-    }
+    rv_worker_drain(w, "the master process is gone");
 }
 
 /* What takes a master. */
@@ -388,7 +248,7 @@ take_signals(rv_worker_t *w, int alone)
     if (came & RV_SIGNAL_TERMINATE)
         w->done = 1;
     if (came & RV_SIGNAL_QUIT)
-        drain(w, "signal to quit received");
+        rv_worker_drain(w, "signal to quit received");
     if (!alone)
         return;
 
@@ -442,7 +302,7 @@ loop(rv_worker_t *w, int alone)
         if (w->signalled)
             take_signals(w, alone);
         if (w->readable)
-            receive(w);
+            rv_orders_receive(w);
         if (w->orphaned)
             drain_orphaned(w);
         if (w->draining && drained(w))
@@ -520,7 +380,7 @@ rv_worker_run_alone(rv_cycle_t *cycle, void (*ready)(void *), void *data)
     if (rv_counts_enter(cycle->stats, 0, cycle->generation) == RV_OK && open_null(&w) == RV_OK
         && rv_core_set_environment(cycle->core) == RV_OK && init(&w) == RV_OK) {
         rv_stats_set_master(cycle->stats, getpid(), time(NULL), cycle->generation);
-        start(&w);
+        rv_worker_start(&w);
         ready(data);
         result = loop(&w, 1);
         rv_log(RV_LOG_NOTICE, 0, "exit");

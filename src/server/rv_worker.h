@@ -30,6 +30,15 @@ struct rv_worker_s {
     int64_t deadline; /* ms: when draining ends */
 };
 
+/* Descriptors for logs, and what services open now and then. */
+#define RV_WORKER_SPARE 16
+
+/* Accepts from now on, unless it drains. Once more is allowed. */
+void rv_worker_start(rv_worker_t *w);
+
+/* Stops accepting and finishes what there is; `why` is for the log. Once more is allowed. */
+void rv_worker_drain(rv_worker_t *w, const char *why);
+
 /*
  * Runs worker `number` of the cycle in this process, which was just forked
  * with all signals blocked and has this row of the statistics; liveness is taken over. Returns the exit status.

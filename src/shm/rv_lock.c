@@ -23,6 +23,7 @@
 #include "rv_lock.h"
 
 #include <errno.h>
+#include <time.h>
 
 static int
 failed_with(int error)
@@ -101,6 +102,20 @@ int
 rv_lock_acquire(rv_lock_t *lock, rv_lock_repair_t repair, void *data)
 {
     return taken(lock, pthread_mutex_lock(&lock->mutex), repair, data);
+}
+
+int
+rv_lock_acquire_within(rv_lock_t *lock, unsigned seconds, rv_lock_repair_t repair, void *data)
+{
+    int error = pthread_mutex_trylock(&lock->mutex);
+    struct timespec until;
+
+    if (error == EBUSY) {
+        clock_gettime(CLOCK_REALTIME, &until);
+        until.tv_sec += seconds;
+        error = pthread_mutex_timedlock(&lock->mutex, &until);
+    }
+    return taken(lock, error, repair, data);
 }
 
 int

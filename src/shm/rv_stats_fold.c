@@ -85,10 +85,13 @@ put_back(rv_stats_t *st)
 }
 
 /* Whoever has a copy sees to it that nothing is built on what was cut off. */
+/* Only masters take it, and not for long: whoever else does is not waited for. */
 static int
 lock(rv_stats_t *st)
 {
-    if (rv_lock_acquire(&st->header->lock, complete_fold, st) == RV_ERROR)
+    enum { SECONDS = 2 };
+
+    if (rv_lock_acquire_within(&st->header->lock, SECONDS, complete_fold, st) == RV_ERROR)
         return RV_ERROR;
 
     if (st->saved != NULL && !rv_stats_layout_is_whole(st))

@@ -418,6 +418,23 @@ START_TEST(trying_a_broken_lock_is_an_error)
 }
 END_TEST
 
+START_TEST(one_that_is_not_trusted_is_waited_for_only_so_long)
+{
+    pid_t owner = spawn_owner();
+
+    ck_assert_int_eq(rv_lock_acquire_within(&shared->lock, 1, repair_well, shared), RV_ERROR);
+    ck_assert_int_eq(errno, ETIMEDOUT);
+    ck_assert_int_eq(kill(owner, SIGKILL), 0);
+    ck_assert_int_eq(waitpid(owner, NULL, 0), owner);
+    ck_assert_int_eq(
+        rv_lock_acquire_within(&shared->lock, 1, repair_well, shared), RV_LOCK_REPAIRED);
+    rv_lock_release(&shared->lock);
+    ck_assert_int_eq(rv_lock_acquire_within(&shared->lock, 1, repair_well, shared), RV_OK);
+    ck_assert_int_eq(shared->repairs, 1);
+    rv_lock_release(&shared->lock);
+}
+END_TEST
+
 static Suite *
 lock_suite(void)
 {
@@ -440,6 +457,7 @@ lock_suite(void)
     tcase_add_test(tcase, trying_does_not_wait_for_an_owner_that_lives);
     tcase_add_test(tcase, trying_holds_the_lock);
     tcase_add_test(tcase, trying_a_broken_lock_is_an_error);
+    tcase_add_test(tcase, one_that_is_not_trusted_is_waited_for_only_so_long);
 
     suite_add_tcase(suite, tcase);
     return suite;

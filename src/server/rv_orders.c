@@ -1,0 +1,154 @@
+/*
+ * rv_orders: what a worker does when the master has sent it something.
+ *
+ * Orders are the master's alone, by the kernel's word for who has sent them. What another
+ * worker sends, or nobody knows, is counted and thrown away.
+ */
+#include "rv_orders.h"
+
+#include "rv_connection.h"
+#include "rv_fd.h"
+#include "rv_log_output.h"
+#include "rv_mesh.h"
+#include "rv_process.h"
+#include "rv_worker.h"
+
+#include <errno.h>
+
+static void
+on_start(rv_worker_t *w, rv_message_t *msg)
+{
+    (void) msg;
+    rv_worker_start(w);
+}
+
+static void
+on_quit(rv_worker_t *w, rv_message_t *msg)
+{
+    (void) msg;
+    rv_worker_drain(w, "told to quit");
+}
+
+static void
+on_terminate(rv_worker_t *w, rv_message_t *msg)
+{
+    (void) msg;
+    w->done = 1;
+}
+
+static void
+on_peer(rv_worker_t *w, rv_message_t *msg)
+{
+    rv_mesh_peer_t peer;
+
+    if (rv_mesh_peer(msg, &peer) != RV_OK) {
+        rv_log(RV_LOG_ALERT, 0, "malformed message about a worker");
+        return;
+    }
+    /* what stands in the slot goes, and with it the watch of its channel */
+    rv_loop_unwatch_channel(rv_process_at(peer.slot)->channel[0]);
+    if (rv_mesh_enter(msg, &peer) != RV_OK) {
+        rv_log(RV_LOG_CRIT, errno, "entering slot %u failed", peer.slot);
+        return;
+    }
+    if (msg->type == RV_MESH_OPEN
+        && rv_loop_watch_channel(w->loop, rv_process_at(peer.slot)->channel[0], NULL, NULL)
+            != RV_OK)
+        rv_log(RV_LOG_CRIT, ENOMEM, "watching the channel of slot %u failed", peer.slot);
+    if (peer.generation == w->cycle->generation && peer.worker >= w->cycle->workers) {
+        w->cycle->workers = peer.worker + 1; /* one was added */
+        rv_connections_reserve(w->connections, w->cycle->workers + RV_WORKER_SPARE);
+    }
+}
+
+/* Clients may wait at the socket of a worker that is no more. */
+static void
+on_listen(rv_worker_t *w, rv_message_t *msg)
+{
+    rv_cycle_listener_t *l = w->cycle->listeners;
+    unsigned index;
+    int fd = msg->fd;
+
+    if (rv_mesh_index(msg, &index) != RV_OK || w->draining)
+        return;
+    for (; l != NULL && index > 0; index--)
+        l = l->next;
+    if (l == NULL)
+        return;
+
+    msg->fd = -1;
+    rv_connections_listener(w->connections, l->number);
+    if ((w->started ? rv_connections_join(w->connections, fd, l->service, l->conf)
+                    : rv_listener_push(&l->listener, fd))
+        != RV_OK)
+        rv_log(RV_LOG_CRIT, ENOMEM, "accepting for another worker failed");
+}
+
+static void
+on_reopen(rv_worker_t *w, rv_message_t *msg)
+{
+    rv_mesh_log_t log;
+
+    (void) w;
+    if (rv_mesh_log(msg, &log) != RV_OK)
+        return;
+
+    rv_log_output_replace(log.output, msg->fd);
+    msg->fd = -1;
+    (void) rv_mesh_reopened(&log); /* a failing send means that the master is dead */
+}
+
+static const struct {
+    rv_mesh_type_t type;
+    void (*obey)(rv_worker_t *w, rv_message_t *msg);
+} orders[] = {
+    { RV_MESH_OPEN, on_peer },
+    { RV_MESH_CLOSE, on_peer },
+    { RV_MESH_START, on_start },
+    { RV_MESH_QUIT, on_quit },
+    { RV_MESH_TERMINATE, on_terminate },
+    { RV_MESH_REOPEN, on_reopen },
+    { RV_MESH_LISTEN, on_listen },
+};
+
+static void
+obey(rv_worker_t *w, rv_message_t *msg)
+{
+    rv_channel_t *ch = rv_process_self()->channel[1];
+
+    if (rv_mesh_is_genuine(msg)) {
+        for (size_t i = 0; i < rv_countof(orders); i++) {
+            if (orders[i].type == msg->type && msg->slot == RV_PROCESS_MASTER)
+                orders[i].obey(w, msg);
+        }
+    } else if (rv_channel_refuse(ch) == 1) {
+        rv_log(RV_LOG_ERROR, 0, "message of type %u refused: process %ld is not slot %u", msg->type,
+            (long) msg->pid, msg->slot);
+    }
+    rv_fd_discard(&msg->fd);
+}
+
+void
+rv_orders_receive(rv_worker_t *w)
+{
+    rv_channel_t *ch = rv_process_self()->channel[1];
+    rv_message_t msg;
+
+    w->readable = 0;
+    for (;;) {
+        int result = rv_channel_receive(ch, &msg);
+
+        if (result == RV_OK) {
+            obey(w, &msg);
+        } else if (result == RV_AGAIN) {
+            return;
+        } else if (result == RV_ERROR && errno == EPROTO) {
+            if (rv_channel_counts(ch)->refused == 1)
+                rv_log(RV_LOG_ERROR, 0, "malformed message on the channel refused");
+        } else { /* nobody can speak to us any more */
+            w->orphaned = 1;
+            rv_loop_unwatch_channel(ch);
+            return;
+        }
+    }
+}
