@@ -134,15 +134,25 @@ rv_pidfile_find(const char *path, pid_t *pid)
 }
 
 int
-rv_pidfile_find_any(const char *path, pid_t *pid)
+rv_pidfile_find_old(const char *path, pid_t *pid)
 {
     char old[PATH_MAX];
+
+    if (snprintf(old, sizeof(old), "%s" RV_PIDFILE_OLD, path) >= (int) sizeof(old))
+        return RV_DONE;
+    return rv_pidfile_find(old, pid);
+}
+
+int
+rv_pidfile_find_any(const char *path, pid_t *pid)
+{
     int found = rv_pidfile_find(path, pid);
 
-    if (found != RV_DONE
-        || snprintf(old, sizeof(old), "%s" RV_PIDFILE_OLD, path) >= (int) sizeof(old))
-        return found;
-    return rv_pidfile_find(old, pid);
+    if (found == RV_DONE)
+        found = rv_pidfile_find_old(path, pid);
+    if (found == RV_DONE) /* it may have moved back just then */
+        found = rv_pidfile_find(path, pid);
+    return found;
 }
 
 static int

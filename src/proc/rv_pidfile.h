@@ -33,7 +33,8 @@ int rv_pidfile_find(const char *path, pid_t *pid);
 /* Where the file of a master is that has made room for its heir's: path and ".oldbin". */
 #define RV_PIDFILE_OLD ".oldbin"
 
-/* As rv_pidfile_find, at `path` or else at that place. */
+/* As rv_pidfile_find, at that place; at `path` or else at that place. */
+int rv_pidfile_find_old(const char *path, pid_t *pid);
 int rv_pidfile_find_any(const char *path, pid_t *pid);
 
 /* Moves the file to that place, or from there back to where it was. RV_ERROR: errno. */

@@ -115,32 +115,36 @@ is_keeper(pid_t pid)
     return n > 0 && strcmp(text, title) == 0;
 }
 
-/* 1: it is a master still, or about to end: one that stays to keep its heir has no pid file. */
-static int
-is_master(const command_t *c)
+/* The old one of two masters that both serve; 0: there are not two. One whose heir has no pid
+ * file yet is the only one. */
+static pid_t
+find_old_master(const command_t *c)
 {
-    char old[PATH_MAX];
-    pid_t pid;
+    pid_t pid, old;
 
-    snprintf(old, sizeof(old), "%s" RV_PIDFILE_OLD, c->path);
-    if (rv_pidfile_find(old, &pid) == RV_OK && pid == c->pid)
-        return 1;
-    return rv_alive(c->pid) && !is_keeper(c->pid);
+    return rv_pidfile_find_old(c->path, &old) == RV_OK && rv_pidfile_find(c->path, &pid) == RV_OK
+            && pid != old
+        ? old
+        : 0;
 }
 
-/* The new master is ready: now the old one goes. */
+/*
+ * The new master is ready: now the old one goes. Another sender may have told it already, and that is as good.
+ */
 static int
 finish_upgrade(const command_t *c)
 {
-    pid_t heir;
+    pid_t pid, old = find_old_master(c);
 
-    if (send_order(c, SIGQUIT) != RV_OK)
+    if (old != 0 && kill(old, SIGQUIT) == -1 && errno != ESRCH) {
+        rv_log(RV_LOG_EMERG, errno, "signalling process %ld failed", (long) old);
         return RV_COMMAND_FAILED;
-    while (is_master(c)) {
+    }
+    while (old != 0 && (find_old_master(c) == old || (rv_alive(old) && !is_keeper(old)))) {
         if (!pause_a_moment(c))
             return under_way(c);
     }
-    if (rv_pidfile_find(c->path, &heir) == RV_OK && heir != c->pid)
+    if (rv_pidfile_find_any(c->path, &pid) == RV_OK && pid != old)
         return RV_COMMAND_DONE;
 
     rv_log(RV_LOG_EMERG, 0, "the new master process is gone too");
@@ -148,6 +152,17 @@ finish_upgrade(const command_t *c)
 }
 
 /* --- the outcome of an action ---------------------------------------------------------- */
+
+/* The one before has ended: unless it has begun with the order, it has not seen it. */
+static void
+send_again(const command_t *c)
+{
+    rv_stats_outcome_t outcome;
+
+    rv_stats_outcome(c->o->stats, (rv_stats_action_t) c->action, &outcome);
+    if (outcome.begun <= c->begun)
+        (void) send_order(c, c->order->number);
+}
 
 /* What is in force now: a reload may have brought other memory, an upgrade another master.
  * 1: it is memory that cannot be mapped, so there was a reload. */
@@ -162,17 +177,24 @@ look_again(command_t *c)
     if (!master.superseded && !gone)
         return 0;
 
-    if (gone && rv_pidfile_find(c->path, &pid) == RV_OK)
+    int follows = gone && rv_pidfile_find(c->path, &pid) == RV_OK && pid != c->pid;
+    if (follows)
         c->pid = pid;
     rv_outside_unmap(c->o);
-    return rv_outside_map(c->o, c->cycle, c->pid) != RV_OK && master.superseded;
+    int mapped = rv_outside_map(c->o, c->cycle, c->pid) == RV_OK;
+    if (follows && mapped)
+        send_again(c);
+    return !mapped && master.superseded;
 }
 
 static int
 report(const command_t *c, const rv_stats_outcome_t *outcome)
 {
+    /* refused because somebody else's is done but for the end: that serves as well */
+    if (c->action == RV_STATS_UPGRADE && (outcome->result == 0 || find_old_master(c) != 0))
+        return finish_upgrade(c);
     if (outcome->result == 0)
-        return c->action == RV_STATS_UPGRADE ? finish_upgrade(c) : RV_COMMAND_DONE;
+        return RV_COMMAND_DONE;
 
     rv_log(RV_LOG_EMERG, 0, "%s failed: %s", c->order->command, outcome->text);
     return RV_COMMAND_FAILED;
@@ -233,7 +255,18 @@ order_and_wait(command_t *c)
             return RV_COMMAND_FAILED;
         return c->wait == 0 ? RV_COMMAND_DONE : wait_for_end(c);
     }
-    if (c->wait == 0 || rv_outside_map(c->o, c->cycle, c->pid) != RV_OK)
+    if (c->wait > 0 && c->action == RV_STATS_UPGRADE && find_old_master(c) != 0)
+        return finish_upgrade(c);
+    while (c->wait > 0 && rv_outside_map(c->o, c->cycle, c->pid) != RV_OK) {
+        pid_t pid;
+
+        /* it has ended just now, and another one goes on */
+        if (rv_alive(c->pid) || rv_pidfile_find_any(c->path, &pid) != RV_OK || pid == c->pid)
+            return send_only(c);
+        rv_outside_unmap(c->o);
+        c->pid = pid;
+    }
+    if (c->wait == 0)
         return send_only(c);
 
     rv_stats_outcome(c->o->stats, (rv_stats_action_t) c->action, &before);

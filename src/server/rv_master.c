@@ -360,7 +360,7 @@ act(master_t *m)
     unsigned came = m->came;
 
     rv_workers_receive(&m->workers);
-    rv_succession_pass_on(&m->succession, came, m->stopping != 0);
+    rv_succession_pass_on(&m->succession, came);
     if (came & RV_SIGNAL_TERMINATE && m->stopping != RV_SIGNAL_TERMINATE)
         stop(m, RV_SIGNAL_TERMINATE);
     else if (came & RV_SIGNAL_QUIT && m->stopping == 0)

@@ -135,7 +135,8 @@ rv_outside_unmap(rv_outside_t *o)
     *o = (rv_outside_t){ 0 };
 }
 
-/* The counters in force, those that they succeed linked to them; NULL: there are none. */
+/* The counters in force, those that they succeed linked to them; NULL: there are none. Those
+ * of two masters at a time name the younger one; 0: what is not named serves too. */
 static rv_stats_t *
 find_stats(const rv_outside_t *o, pid_t pid)
 {
@@ -148,7 +149,8 @@ find_stats(const rv_outside_t *o, pid_t pid)
         if (o->zone[i].stats == NULL)
             continue;
         rv_stats_master(o->zone[i].stats, &master);
-        if (master.master == pid && !master.superseded && master.generation >= youngest) {
+        if (master.master != 0 && (pid == 0 || master.master == pid) && !master.superseded
+            && master.generation >= youngest) {
             found = o->zone[i].stats;
             youngest = master.generation;
         }
@@ -167,6 +169,8 @@ rv_outside_map(rv_outside_t *o, rv_cycle_t *cycle, pid_t pid)
     if (map_descriptors(o, pid) != RV_OK)
         o->error = errno;
     o->stats = find_stats(o, pid);
+    if (o->stats == NULL)
+        o->stats = find_stats(o, 0); /* they are its descriptors in any case */
     if (o->stats == NULL) {
         map_by_name(o, cycle);
         o->stats = find_stats(o, pid);

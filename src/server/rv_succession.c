@@ -132,6 +132,10 @@ rv_succession_begin(rv_succession_t *s)
     char reason[RV_CYCLE_REASON];
 
     rv_stats_begin(s->reload->all->current->stats, RV_STATS_UPGRADE);
+    if (rv_succession_heir(s) != 0) { /* there is one that is ready: it was done */
+        rv_stats_finish(s->reload->all->current->stats, RV_STATS_UPGRADE, 0, "");
+        return;
+    }
     rv_log(RV_LOG_NOTICE, 0, "upgrade begins: starting \"%s\"",
         s->command->program == NULL ? "" : s->command->program);
     if (begin(s, reason) == RV_OK)
@@ -208,7 +212,7 @@ rv_succession_heir(const rv_succession_t *s)
 }
 
 void
-rv_succession_pass_on(const rv_succession_t *s, unsigned came, int is_stopping)
+rv_succession_pass_on(const rv_succession_t *s, unsigned came)
 {
     pid_t heir = rv_succession_heir(s);
 
@@ -216,8 +220,6 @@ rv_succession_pass_on(const rv_succession_t *s, unsigned came, int is_stopping)
         return;
     if (came & RV_SIGNAL_TERMINATE)
         kill(heir, SIGTERM);
-    else if (came & RV_SIGNAL_QUIT && is_stopping)
-        kill(heir, SIGQUIT);
 }
 
 /* --- the one before ----------------------------------------------------------------- */

@@ -61,10 +61,10 @@ void rv_succession_leave_names(rv_succession_t *s);
 void rv_succession_repeat_outcome(rv_succession_t *s);
 
 /*
- * Where somebody waits for this very process: what is meant for the daemon, and not just for this
- * master, is passed on to the heir. That is TERM, and QUIT once this one is told already.
+ * Where somebody waits for this very process: TERM is meant for the daemon, not just for this
+ * master, and is passed on to the heir. QUIT may be a step of the upgrade, and is not.
  */
-void rv_succession_pass_on(const rv_succession_t *s, unsigned came, int is_stopping);
+void rv_succession_pass_on(const rv_succession_t *s, unsigned came);
 
 /* In a forked child: gives up what is the master's. */
 void rv_succession_forget(rv_succession_t *s);
