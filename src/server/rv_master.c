@@ -19,13 +19,8 @@
 #include "rv_fd.h"
 #include "rv_generations.h"
 #include "rv_log_output.h"
-#include "rv_reload.h"
-#include "rv_reopen.h"
-#include "rv_scale.h"
-#include "rv_signal.h"
+#include "rv_master_orders.h"
 #include "rv_stats_fold.h"
-#include "rv_stats_outcome.h"
-#include "rv_succession.h"
 #include "rv_watchdog.h"
 #include "rv_workers.h"
 
@@ -40,32 +35,12 @@
 
 enum { TICK_MSEC = 1000 }; /* between two looks at what tells of itself to nobody */
 
-typedef struct {
-    const rv_master_options_t *options;
-    rv_workers_t workers;
-    rv_loop_watch_t *signals;
-    int notify;
-
-    rv_generations_t all;
-    rv_reload_t reload;
-    rv_succession_t succession;
-    rv_reopen_t reopen;
-    rv_scale_t scale;
-    int drained;    /* told to have no workers */
-    int64_t ticked; /* ms: the last look */
-
-    unsigned came;     /* signals not yet acted on */
-    unsigned wanted;   /* of these what has to wait for its turn */
-    unsigned stopping; /* RV_SIGNAL_QUIT or _TERMINATE once it was acted on */
-    int status;
-} master_t;
-
 /* --- a child gives up what is the master's ------------------------------------------- */
 
 static void
 forget(void *data, const rv_cycle_t *keep)
 {
-    master_t *m = data;
+    rv_master_t *m = data;
 
     (void) rv_loop_reinit(m->workers.loop);
     for (rv_process_t *p = rv_process_each(NULL); p != NULL; p = rv_process_each(p))
@@ -95,7 +70,7 @@ on_signal(int fd, short what, void *data)
 }
 
 static void
-reap(master_t *m)
+reap(rv_master_t *m)
 {
     char text[RV_WORKERS_TEXT];
     int status;
@@ -122,7 +97,7 @@ reap(master_t *m)
 
 /* What nobody tells the master; and that it lives. */
 static void
-tick(master_t *m)
+tick(rv_master_t *m)
 {
     m->ticked = rv_loop_now();
     if (m->all.current == NULL)
@@ -139,56 +114,9 @@ tick(master_t *m)
     rv_stats_heartbeat(m->all.current->stats, (uint64_t) m->ticked);
 }
 
-static void
-reopen(master_t *m)
-{
-    rv_reopen_begin(&m->reopen, m->all.current->stats, 1);
-}
-
-static void
-begin_reload(master_t *m)
-{
-    rv_reload_begin(&m->reload);
-}
-
-static void
-upgrade(master_t *m)
-{
-    rv_succession_begin(&m->succession);
-}
-
-static void
-stop(master_t *m, unsigned how)
-{
-    int64_t now = rv_loop_now();
-    int quit = how == RV_SIGNAL_QUIT;
-
-    if (m->stopping == 0 && rv_succession_heir(&m->succession) != 0)
-        rv_announce_heir(rv_succession_heir(&m->succession));
-    else if (m->stopping == 0)
-        rv_announce_stopping();
-    m->stopping = how;
-    rv_log(RV_LOG_NOTICE, 0, quit ? "told to quit" : "told to stop");
-    rv_reload_fail(&m->reload, "told to stop");
-    rv_upgrade_abort(&m->succession.after, "told to stop");
-    rv_succession_leave_names(&m->succession);
-    if (m->all.current != NULL)
-        rv_scale_stop(&m->scale, m->all.current);
-
-    for (rv_cycle_t *c = NULL; (c = rv_generations_each(&m->all, c)) != NULL;) {
-        int64_t limit = (int64_t) c->core->worker_shutdown_timeout + RV_RELOAD_GRACE_MSEC;
-
-        if (c == m->all.pending) /* told already */
-            continue;
-        rv_workers_stop(c, quit ? RV_MESH_QUIT : RV_MESH_TERMINATE,
-            now + (quit ? limit : RV_RELOAD_TERMINATE_MSEC));
-        rv_cycle_close_listeners(c, 1);
-    }
-}
-
 /* The first generation is in force. */
 static void
-on_started(master_t *m)
+on_started(rv_master_t *m)
 {
     rv_log(RV_LOG_NOTICE, 0, "%s/%s started, %u workers are ready", RV_NAME, RV_VERSION,
         rv_workers_ready(m->all.current));
@@ -199,7 +127,7 @@ on_started(master_t *m)
 }
 
 static void
-settle(master_t *m)
+settle(rv_master_t *m)
 {
     int first = m->all.current == NULL;
     int result = rv_reload_settle(&m->reload, m->stopping != 0 && !first);
@@ -214,135 +142,10 @@ settle(master_t *m)
     }
 }
 
-/* The workers go, the master stays: another one serves, perhaps for good. */
-static void
-drain(master_t *m)
-{
-    const rv_core_conf_t *core = m->all.current->core;
-
-    if (!core->daemon && isatty(STDIN_FILENO)) /* a window that changes its size */
-        return;
-
-    m->drained = 1;
-    rv_log(RV_LOG_NOTICE, 0, "told to drain: the workers finish");
-    rv_workers_stop(m->all.current, RV_MESH_QUIT,
-        rv_loop_now() + (int64_t) core->worker_shutdown_timeout + RV_RELOAD_GRACE_MSEC);
-    rv_workers_let_go(m->all.current);
-}
-
-/* The older master is gone, and this one is whom a manager listens to. */
-static void
-take_the_word(const master_t *m)
-{
-    rv_announce_hold(0);
-    if (m->all.current != NULL)
-        rv_announce_ready(m->all.current, 1);
-}
-
-/* A new master that is ready is told what came while it was started; where it is gone
- * this one serves again. */
-static void
-settle_succession(master_t *m)
-{
-    int followed = m->succession.before.master != 0;
-    int result = rv_succession_settle(&m->succession);
-    pid_t heir = rv_succession_heir(&m->succession);
-
-    if (result == RV_OK && m->wanted & RV_SIGNAL_RELOAD)
-        kill(heir, SIGHUP);
-    if (result == RV_OK && m->wanted & RV_SIGNAL_REOPEN)
-        kill(heir, SIGUSR1); /* and this one does it too */
-    if (result == RV_OK)
-        m->wanted &= ~RV_SIGNAL_RELOAD;
-    if (result != RV_AGAIN && m->wanted & RV_SIGNAL_UPGRADE) {
-        m->wanted &= ~RV_SIGNAL_UPGRADE;
-        rv_succession_repeat_outcome(&m->succession);
-    }
-    if (result == RV_ERROR) {
-        m->drained = 0;
-        rv_scale_reclaim(m->all.current);
-        m->wanted &= ~RV_SIGNAL_DRAIN; /* it was meant for the time of two masters */
-    }
-    if (followed && m->succession.before.master == 0)
-        take_the_word(m);
-}
-
-/* One more or fewer, of the generation that a pending one leaves in force. Another master
- * may give the same sockets to its own workers. */
-static void
-scale(master_t *m)
-{
-    unsigned waiting = rv_scale_take(&m->scale);
-    const char *why = m->stopping != 0 ? "told to stop"
-        : m->drained                   ? "the workers are told to drain"
-                                       : "an upgrade is under way";
-
-    if (m->all.current == NULL || rv_succession_is_starting(&m->succession)
-        || (m->all.pending != NULL && m->stopping == 0))
-        return;
-    if (m->stopping != 0 || m->drained || !rv_succession_is_alone(&m->succession))
-        rv_scale_refuse(&m->scale, m->all.current, why);
-    else if (waiting > 0 || m->scale.adding)
-        rv_scale_act(&m->scale, m->all.current, rv_loop_now());
-}
-
 /* --- the loop ------------------------------------------------------------------------------ */
 
-/* What has to wait for its turn: one thing at a time changes what there is. */
-static const struct {
-    unsigned signal;
-    int action; /* rv_stats_action_t, -1: none */
-    int waits;  /* for a generation that is pending, and a worker that is being added */
-    void (*act)(master_t *m);
-} in_turn[] = {
-    { RV_SIGNAL_REOPEN, RV_STATS_REOPEN, 0, reopen },
-    { RV_SIGNAL_RELOAD, RV_STATS_RELOAD, 1, begin_reload },
-    { RV_SIGNAL_DRAIN, -1, 1, drain },
-    { RV_SIGNAL_UPGRADE, RV_STATS_UPGRADE, 1, upgrade },
-};
-
-/* This master ends: a reload is the heir's then, all else is not done. */
 static void
-refuse_turns(master_t *m)
-{
-    pid_t heir = rv_succession_heir(&m->succession);
-
-    for (size_t i = 0; i < rv_countof(in_turn) && m->all.current != NULL; i++) {
-        if (!(m->wanted & in_turn[i].signal) || in_turn[i].action == -1)
-            continue;
-        if (heir != 0 && in_turn[i].signal == RV_SIGNAL_RELOAD) {
-            kill(heir, SIGHUP);
-            continue;
-        }
-        rv_stats_begin(m->all.current->stats, (rv_stats_action_t) in_turn[i].action);
-        rv_stats_finish(
-            m->all.current->stats, (rv_stats_action_t) in_turn[i].action, 1, "told to stop");
-    }
-    m->wanted = 0;
-}
-
-static void
-take_turns(master_t *m)
-{
-    for (size_t i = 0; i < rv_countof(in_turn); i++)
-        m->wanted |= m->came & in_turn[i].signal;
-    if (m->stopping != 0)
-        refuse_turns(m);
-
-    for (size_t i = 0; i < rv_countof(in_turn); i++) {
-        int is_changing = m->all.pending != NULL || m->scale.adding;
-
-        if (m->all.current == NULL || rv_succession_is_starting(&m->succession))
-            return;
-        if (m->wanted & in_turn[i].signal && !(in_turn[i].waits && is_changing)) {
-            m->wanted &= ~in_turn[i].signal;
-            in_turn[i].act(m);
-        }
-    }
-}
-
-static void
-fill(master_t *m)
+fill(rv_master_t *m)
 {
     if (m->all.current != NULL && !m->drained)
         rv_workers_fill(&m->workers, m->all.current, rv_loop_now());
@@ -355,25 +158,25 @@ fill(master_t *m)
 /* The fixed order: the end (a Ctrl-C has ended the workers too, which is then
  * no surprise), the dead, the new, what else was asked for. */
 static void
-act(master_t *m)
+act(rv_master_t *m)
 {
     unsigned came = m->came;
 
     rv_workers_receive(&m->workers);
     rv_succession_pass_on(&m->succession, came);
     if (came & RV_SIGNAL_TERMINATE && m->stopping != RV_SIGNAL_TERMINATE)
-        stop(m, RV_SIGNAL_TERMINATE);
+        rv_master_orders_stop(m, RV_SIGNAL_TERMINATE);
     else if (came & RV_SIGNAL_QUIT && m->stopping == 0)
-        stop(m, RV_SIGNAL_QUIT);
+        rv_master_orders_stop(m, RV_SIGNAL_QUIT);
     if (came & RV_SIGNAL_CHILD)
         reap(m);
 
     if (m->all.current != NULL)
         rv_generations_mend_zones(&m->all); /* before rows are given to anybody */
     settle(m);
-    settle_succession(m);
-    scale(m);
-    take_turns(m);
+    rv_master_orders_settle(m);
+    rv_master_orders_scale(m);
+    rv_master_orders_take(m);
     if (m->stopping == 0)
         fill(m);
     if (m->all.current != NULL)
@@ -394,7 +197,7 @@ earlier(int64_t a, int64_t b)
 
 /* How long the next step may wait, ms. */
 static int64_t
-next_wait(const master_t *m)
+next_wait(const rv_master_t *m)
 {
     int64_t now = rv_loop_now();
     int64_t at = earlier(rv_workers_kill_overdue(now), m->ticked + TICK_MSEC);
@@ -412,7 +215,7 @@ next_wait(const master_t *m)
 }
 
 static unsigned
-take_signals(const master_t *m)
+take_signals(const rv_master_t *m)
 {
     const rv_cycle_t *cycle = m->all.current != NULL ? m->all.current : m->all.pending;
 
@@ -420,7 +223,7 @@ take_signals(const master_t *m)
 }
 
 static int
-init(master_t *m)
+init(rv_master_t *m)
 {
     m->workers.forget = forget;
     m->workers.data = m;
@@ -440,15 +243,17 @@ init(master_t *m)
 }
 
 static int
-is_over(const master_t *m)
+is_over(const rv_master_t *m)
 {
     return m->stopping != 0 && !m->reload.aborting && rv_process_each(NULL) == NULL
         && !rv_succession_is_starting(&m->succession);
 }
 
 static int
-finish(master_t *m)
+finish(rv_master_t *m)
 {
+    if (m->aside)
+        rv_succession_leave_names(&m->succession);
     rv_pidfile_remove(&m->reload.pidfile);
     rv_log(RV_LOG_NOTICE, 0, "exit");
     rv_counts_leave();
@@ -469,7 +274,7 @@ finish(master_t *m)
 }
 
 static void
-run(master_t *m, rv_cycle_t *first)
+run(rv_master_t *m, rv_cycle_t *first)
 {
     rv_reload_first(&m->reload, first);
     while (!is_over(m)) {
@@ -483,10 +288,10 @@ run(master_t *m, rv_cycle_t *first)
 int
 rv_master_run(const rv_master_options_t *options, rv_cycle_t *first)
 {
-    static master_t m; /* a child that is about to exit still refers to it */
+    static rv_master_t m; /* a child that is about to exit still refers to it */
     int follows = options->heritage.master != 0; /* the other one's pid file may be there still */
 
-    m = (master_t){ .options = options,
+    m = (rv_master_t){ .options = options,
         .notify = options->notify,
         .reload = { .options = options->options,
             .workers = &m.workers,

@@ -69,9 +69,37 @@ close_unwanted(rv_cycle_t *given, const rv_cycle_t *current)
     }
 }
 
+/* What one that was killed has left. */
+static void
+remove_old_pidfile(const rv_pidfile_t *own)
+{
+    char path[PATH_MAX];
+    pid_t pid;
+
+    if (own->fd != -1
+        && snprintf(path, sizeof(path), "%s" RV_PIDFILE_OLD, own->path) < (int) sizeof(path)
+        && rv_pidfile_find(path, &pid) == RV_DONE)
+        (void) unlink(path);
+}
+
+/* The one before is gone, and this one is in force: what it has not got to is done here. */
+static void
+complete(const rv_succession_t *s)
+{
+    rv_stats_t *st = s->reload->all->current->stats;
+    rv_stats_outcome_t upgrade;
+
+    remove_old_pidfile(&s->reload->pidfile);
+    rv_stats_outcome(st, RV_STATS_UPGRADE, &upgrade);
+    if (upgrade.begun > upgrade.finished)
+        rv_stats_finish(st, RV_STATS_UPGRADE, 0, "");
+}
+
 void
 rv_succession_started(rv_succession_t *s)
 {
+    if (s->before.master == 0 && s->follows)
+        complete(s);
     if (s->reload->given != NULL)
         close_unwanted(s->reload->given, s->reload->all->current);
     if (s->before.master != 0 && s->keeper[1] != -1)
@@ -224,19 +252,6 @@ rv_succession_pass_on(const rv_succession_t *s, unsigned came)
 
 /* --- the one before ----------------------------------------------------------------- */
 
-/* What one that was killed has left. */
-static void
-remove_old_pidfile(const rv_pidfile_t *own)
-{
-    char path[PATH_MAX];
-    pid_t pid;
-
-    if (own->fd != -1
-        && snprintf(path, sizeof(path), "%s" RV_PIDFILE_OLD, own->path) < (int) sizeof(path)
-        && rv_pidfile_find(path, &pid) == RV_DONE)
-        (void) unlink(path);
-}
-
 static void
 settle_before(rv_succession_t *s)
 {
@@ -251,7 +266,9 @@ settle_before(rv_succession_t *s)
     rv_fd_close(&s->before.alive);
     s->before.master = 0;
     s->sweeping = 1;
-    remove_old_pidfile(&s->reload->pidfile);
+    s->follows = 1;
+    if (s->reload->all->current != NULL)
+        complete(s);
 }
 
 int

@@ -21,8 +21,9 @@ typedef struct {
 
     rv_loop_watch_t *watch; /* of the end of the master before */
     int ended;              /* it has come */
+    int follows;            /* there was one */
     int sweeping; /* what processes of another master have left in the counters is not all taken over */
-    int stopping;           /* this one is told to end */
+    int stopping;  /* this one is told to end */
     int keeping;   /* somebody waits for this very process (rv_keeper.h) */
     int keeper[2]; /* [0]: pids of the masters that follow, [1]: where they write them */
 } rv_succession_t;
