@@ -133,8 +133,7 @@ rv_announce_reloaded(const rv_cycle_t *current, const char *failure)
     }
     snprintf(why, sizeof(why), "%s", failure);
     make_printable(why);
-    check(
-        rv_notify("READY=1\nSTATUS=%s, the last reload failed: %s", describe(current, text), why));
+    tell("READY=1\nSTATUS=%s, the last reload failed: %s", describe(current, text), why);
 }
 
 void
@@ -157,10 +156,13 @@ rv_announce_heir(pid_t pid)
     tell("MAINPID=%ld\nSTATUS=process %ld goes on", (long) pid, (long) pid);
 }
 
-void
+int
 rv_announce_hold(int hold)
 {
+    int before = held;
+
     held = hold;
+    return before;
 }
 
 void

@@ -30,8 +30,9 @@ void rv_announce_stopping(void);
 /* This master ends, and the one with this pid goes on in its place. */
 void rv_announce_heir(pid_t pid);
 
-/* 1: an older master speaks for both, this one is silent. 0: it speaks from now on. */
-void rv_announce_hold(int hold);
+/* 1: another master speaks for both, this one is silent. 0: it speaks from now on. Returns
+ * what it was before. */
+int rv_announce_hold(int hold);
 
 /* After each step of the loop, for the watchdog; and when the next one is due, ms. */
 void rv_announce_beat(int64_t now);

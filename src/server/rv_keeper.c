@@ -135,18 +135,22 @@ in_charge(keeper_t *k, int *pipe)
     return 0;
 }
 
+/* What ends the daemon is for every master, all else for the one in charge. */
 static void
-pass_on(unsigned came, pid_t master)
+pass_on(const keeper_t *k, unsigned came)
 {
+    const unsigned ends = RV_SIGNAL_QUIT | RV_SIGNAL_TERMINATE | RV_SIGNAL_TERM;
     const rv_signal_t *sig;
 
     for (size_t i = 0; (sig = rv_signal_at(i)) != NULL; i++) {
         unsigned sets = sig->sets & ~RV_SIGNAL_CHILD;
+        unsigned first = came & sets & ends ? 0 : k->count - 1;
 
-        if (came & sets) {
-            kill(master, sig->number);
-            came &= ~sets;
+        for (unsigned n = first; came & sets && n < k->count; n++) {
+            if (!k->master[n].ended && rv_alive(k->master[n].pid))
+                kill(k->master[n].pid, sig->number);
         }
+        came &= ~sets;
     }
 }
 
@@ -162,14 +166,13 @@ rv_keeper_run(int pipe, pid_t master)
 
         read_pids(&k, &pipe);
         reap(&k);
-        pid_t pid = in_charge(&k, &pipe);
-        if (pid == 0)
+        if (in_charge(&k, &pipe) == 0)
             break;
 
         fds[1].fd = pipe;
         if (poll(fds, rv_countof(fds), -1) == -1 && errno != EINTR)
             break;
-        pass_on(rv_signal_take(), pid);
+        pass_on(&k, rv_signal_take());
     }
     rv_fd_close(&pipe);
     return k.status;

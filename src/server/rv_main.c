@@ -234,7 +234,7 @@ announce(const rv_heritage_t *h, int ready_fd)
 {
     int follows = h->master != 0;
 
-    rv_announce_hold(follows);
+    (void) rv_announce_hold(follows);
     if (rv_announce_init(follows ? -1 : ready_fd) == RV_OK)
         return RV_OK;
 

@@ -304,7 +304,7 @@ rv_master_run(const rv_master_options_t *options, rv_cycle_t *first)
         .succession = { .command = &options->command,
             .before = options->heritage,
             .reload = &m.reload,
-            .keeping = !first->core->daemon && getenv("NOTIFY_SOCKET") == NULL },
+            .keeping = !first->core->daemon && (getpid() == 1 || getenv("NOTIFY_SOCKET") == NULL) },
         .scale = { .workers = &m.workers },
         .workers = { .liveness = { -1, -1 } } };
 

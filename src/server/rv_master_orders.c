@@ -52,6 +52,8 @@ static void
 step_aside(rv_master_t *m, pid_t heir)
 {
     rv_announce_heir(heir);
+    (void) rv_announce_hold(1);
+    rv_succession_leave_word(&m->succession);
     m->aside = 1;
     m->stopping = RV_SIGNAL_QUIT;
     rv_log(RV_LOG_NOTICE, 0, "told to quit");
@@ -60,13 +62,21 @@ step_aside(rv_master_t *m, pid_t heir)
     rv_workers_let_go(m->all.current);
 }
 
+/* The older master is gone, and this one is whom a manager listens to. */
+static void
+take_the_word(const rv_master_t *m)
+{
+    if (rv_announce_hold(0) && m->all.current != NULL)
+        rv_announce_ready(m->all.current, 1);
+}
+
 /* That one has ended. */
 static void
 step_forward(rv_master_t *m)
 {
     m->aside = 0;
     m->stopping = 0;
-    rv_announce_ready(m->all.current, 1);
+    take_the_word(m);
 }
 
 void
@@ -79,10 +89,13 @@ rv_master_orders_stop(rv_master_t *m, unsigned how)
         step_aside(m, heir);
         return;
     }
-    if (m->stopping == 0 && heir != 0)
+    if (m->stopping == 0 && heir != 0) {
         rv_announce_heir(heir);
-    else if (m->stopping == 0)
+        (void) rv_announce_hold(1);
+        rv_succession_leave_word(&m->succession);
+    } else if (m->stopping == 0) {
         rv_announce_stopping();
+    }
     m->stopping = how;
     rv_log(RV_LOG_NOTICE, 0, quit ? "told to quit" : "told to stop");
     rv_reload_fail(&m->reload, "told to stop");
@@ -114,15 +127,6 @@ drain(rv_master_t *m)
     rv_workers_let_go(m->all.current);
 }
 
-/* The older master is gone, and this one is whom a manager listens to. */
-static void
-take_the_word(const rv_master_t *m)
-{
-    rv_announce_hold(0);
-    if (m->all.current != NULL)
-        rv_announce_ready(m->all.current, 1);
-}
-
 /* A new master that is ready is told what came while it was started; where it is gone
  * this one serves again. */
 void
@@ -149,7 +153,7 @@ rv_master_orders_settle(rv_master_t *m)
         rv_scale_reclaim(m->all.current);
         m->wanted &= ~RV_SIGNAL_DRAIN; /* it was meant for the time of two masters */
     }
-    if (followed && m->succession.before.master == 0)
+    if (m->succession.speaks || (followed && m->succession.before.master == 0))
         take_the_word(m);
 }
 

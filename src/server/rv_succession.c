@@ -240,6 +240,13 @@ rv_succession_heir(const rv_succession_t *s)
 }
 
 void
+rv_succession_leave_word(const rv_succession_t *s)
+{
+    (void) !write(
+        s->after.alive[1], "", 1); /* a failure is the heir's end: that is told otherwise */
+}
+
+void
 rv_succession_pass_on(const rv_succession_t *s, unsigned came)
 {
     pid_t heir = rv_succession_heir(s);
@@ -255,10 +262,16 @@ rv_succession_pass_on(const rv_succession_t *s, unsigned came)
 static void
 settle_before(rv_succession_t *s)
 {
+    char byte;
+
     if (!s->ended)
         return;
 
     s->ended = 0;
+    if (read(s->before.alive, &byte, 1) == 1) { /* no end: it has told the manager of this one */
+        s->speaks = 1;
+        return;
+    }
     rv_log(RV_LOG_NOTICE, 0, "master process %ld, which this one follows, is gone",
         (long) s->before.master);
     rv_loop_unwatch(s->watch);

@@ -22,6 +22,7 @@ typedef struct {
     rv_loop_watch_t *watch; /* of the end of the master before */
     int ended;              /* it has come */
     int follows;            /* there was one */
+    int speaks;             /* it has left it to this one to speak to the service manager */
     int sweeping; /* what processes of another master have left in the counters is not all taken over */
     int stopping;  /* this one is told to end */
     int keeping;   /* somebody waits for this very process (rv_keeper.h) */
@@ -54,6 +55,9 @@ int rv_succession_is_alone(const rv_succession_t *s);
 
 /* The pid of the one that follows and is ready; 0: there is none. */
 pid_t rv_succession_heir(const rv_succession_t *s);
+
+/* It is for the heir from now on to speak to the service manager. */
+void rv_succession_leave_word(const rv_succession_t *s);
 
 /* This master is told to end: names in the system that another one has use for are left to that. */
 void rv_succession_leave_names(rv_succession_t *s);
