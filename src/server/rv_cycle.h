@@ -59,8 +59,8 @@ struct rv_cycle_s {
     rv_stats_t *stats;
     rv_log_set_t log;
 
-    unsigned said;    /* worker_processes, */
-    unsigned workers; /* and how many there are to be, since some were added or removed */
+    unsigned said;             /* worker_processes, */
+    unsigned workers;          /* and how many there are to be, since some were added or removed */
     rv_cycle_worker_t *worker; /* RV_CORE_WORKERS, `workers` of them in use */
     unsigned living;           /* processes of this generation */
 };
