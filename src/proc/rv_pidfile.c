@@ -15,6 +15,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define BESIDE ".new"
+
 static struct flock
 whole_file(void)
 {
@@ -177,18 +179,48 @@ rv_pidfile_make_room(rv_pidfile_t *file)
     return move(file, to);
 }
 
+/* Takes the end off the path; where it has another one nothing happens. */
+static int
+move_from(rv_pidfile_t *file, const char *end)
+{
+    char to[PATH_MAX];
+    size_t length = strlen(file->path);
+
+    if (length < strlen(end) || strcmp(file->path + length - strlen(end), end) != 0)
+        return RV_OK;
+
+    length -= strlen(end);
+    memcpy(to, file->path, length);
+    to[length] = '\0';
+    return move(file, to);
+}
+
 int
 rv_pidfile_move_back(rv_pidfile_t *file)
 {
-    char to[PATH_MAX];
-    size_t length = strlen(file->path), end = strlen(RV_PIDFILE_OLD);
+    return move_from(file, RV_PIDFILE_OLD);
+}
 
-    if (length < end || strcmp(file->path + length - end, RV_PIDFILE_OLD) != 0)
-        return RV_OK;
+int
+rv_pidfile_create_beside(rv_pidfile_t *file, const char *path, pid_t *holder)
+{
+    char beside[PATH_MAX];
+    int found = rv_pidfile_find(path, holder);
 
-    memcpy(to, file->path, length - end);
-    to[length - end] = '\0';
-    return move(file, to);
+    file->fd = -1;
+    if (found != RV_DONE)
+        return found == RV_OK ? RV_AGAIN : RV_ERROR;
+    if (snprintf(beside, sizeof(beside), "%s" BESIDE, path) < (int) sizeof(beside))
+        return rv_pidfile_create(file, beside, holder);
+
+    errno = ENAMETOOLONG;
+    return RV_ERROR;
+}
+
+int
+rv_pidfile_take_place(rv_pidfile_t *file)
+{
+    return move_from(file, BESIDE);
 }
 
 void

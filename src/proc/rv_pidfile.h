@@ -37,6 +37,13 @@ int rv_pidfile_find(const char *path, pid_t *pid);
 int rv_pidfile_find_old(const char *path, pid_t *pid);
 int rv_pidfile_find_any(const char *path, pid_t *pid);
 
+/*
+ * As rv_pidfile_create, but beside the path, which another process may have still; then puts
+ * it there. RV_ERROR: errno.
+ */
+int rv_pidfile_create_beside(rv_pidfile_t *file, const char *path, pid_t *holder);
+int rv_pidfile_take_place(rv_pidfile_t *file);
+
 /* Moves the file to that place, or from there back to where it was. RV_ERROR: errno. */
 int rv_pidfile_make_room(rv_pidfile_t *file);
 int rv_pidfile_move_back(rv_pidfile_t *file);

@@ -18,7 +18,7 @@ rv_build_pid_moves(const rv_cycle_t *cycle, const rv_cycle_t *old)
 }
 
 int
-rv_build_pidfile(rv_pidfile_t *file, const char *path, char reason[RV_CYCLE_REASON])
+rv_build_pidfile(rv_pidfile_t *file, const char *path, int beside, char reason[RV_CYCLE_REASON])
 {
     pid_t holder;
 
@@ -26,7 +26,8 @@ rv_build_pidfile(rv_pidfile_t *file, const char *path, char reason[RV_CYCLE_REAS
     if (path == NULL)
         return RV_OK;
 
-    int result = rv_pidfile_create(file, path, &holder);
+    int result = beside ? rv_pidfile_create_beside(file, path, &holder)
+                        : rv_pidfile_create(file, path, &holder);
     if (result == RV_OK)
         return RV_OK;
 
@@ -84,7 +85,7 @@ rv_build_next(const rv_cycle_options_t *options, unsigned generation, const rv_c
         goto failed;
 
     int moves = rv_build_pid_moves(cycle, current);
-    if (moves && rv_build_pidfile(pidfile, cycle->core->pid, reason) != RV_OK)
+    if (moves && rv_build_pidfile(pidfile, cycle->core->pid, 0, reason) != RV_OK)
         goto failed;
 
     if (rv_cycle_open(cycle, current, reason) == RV_OK)

@@ -134,8 +134,13 @@ find_old_master(const command_t *c)
 static int
 finish_upgrade(const command_t *c)
 {
-    pid_t pid, old = find_old_master(c);
+    pid_t pid, old;
 
+    /* the pid file is in its place in a moment */
+    while ((old = find_old_master(c)) == 0 && rv_pidfile_find_old(c->path, &pid) == RV_OK) {
+        if (!pause_a_moment(c))
+            return under_way(c);
+    }
     if (old != 0 && kill(old, SIGQUIT) == -1 && errno != ESRCH) {
         rv_log(RV_LOG_EMERG, errno, "signalling process %ld failed", (long) old);
         return RV_COMMAND_FAILED;

@@ -132,7 +132,7 @@ run_alone(rv_cycle_t *cycle, int *notify)
     rv_pidfile_t file;
     int status = 1;
 
-    if (rv_build_pidfile(&file, cycle->core->pid, reason) != RV_OK) {
+    if (rv_build_pidfile(&file, cycle->core->pid, 0, reason) != RV_OK) {
         rv_log(RV_LOG_EMERG, 0, "%s", reason);
     } else if (rv_cycle_listen_all(cycle, reason) != RV_OK) {
         rv_log(RV_LOG_EMERG, 0, "%s", reason);

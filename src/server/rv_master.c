@@ -124,6 +124,10 @@ on_started(rv_master_t *m)
     rv_announce_ready(m->all.current, m->notify != -1); /* before the command returns */
     rv_daemon_ready(&m->notify, m->succession.before.master != 0 || rv_log_uses_stderr());
     rv_log_terminal(RV_LOG_NONE);
+    /* whoever sees it in its place may tell the master before this one to quit: that must know */
+    if (rv_pidfile_take_place(&m->reload.pidfile) != RV_OK)
+        rv_log(RV_LOG_ERROR, errno, "moving pid file \"%s\" into place failed",
+            m->reload.pidfile.path);
 }
 
 static void
@@ -164,6 +168,8 @@ act(rv_master_t *m)
 
     rv_workers_receive(&m->workers);
     rv_succession_pass_on(&m->succession, came);
+    if (came & (RV_SIGNAL_QUIT | RV_SIGNAL_TERMINATE))
+        rv_master_orders_settle(m); /* is there another one? */
     if (came & RV_SIGNAL_TERMINATE && m->stopping != RV_SIGNAL_TERMINATE)
         rv_master_orders_stop(m, RV_SIGNAL_TERMINATE);
     else if (came & RV_SIGNAL_QUIT && m->stopping == 0)
@@ -311,7 +317,7 @@ rv_master_run(const rv_master_options_t *options, rv_cycle_t *first)
     m.all.pending = first;
     rv_daemon_title(options->title);
     if (!follows
-        && rv_build_pidfile(&m.reload.pidfile, first->core->pid, m.reload.reason) != RV_OK) {
+        && rv_build_pidfile(&m.reload.pidfile, first->core->pid, 0, m.reload.reason) != RV_OK) {
         rv_log(RV_LOG_EMERG, 0, "%s", m.reload.reason);
         m.status = 1;
     } else if (init(&m) != RV_OK) {

@@ -179,17 +179,19 @@ rv_master_orders_scale(rv_master_t *m)
 /* What has to wait for its turn: one thing at a time changes what there is. */
 static const struct {
     unsigned signal;
-    int action; /* rv_stats_action_t, -1: none */
-    int waits;  /* for a generation that is pending, and a worker that is being added */
+    int action;    /* rv_stats_action_t, -1: none */
+    int passes_on; /* the signal for an heir; 0: none */
+    int waits;     /* for a generation that is pending, and a worker that is being added */
     void (*act)(rv_master_t *m);
 } in_turn[] = {
-    { RV_SIGNAL_REOPEN, RV_STATS_REOPEN, 0, reopen },
-    { RV_SIGNAL_RELOAD, RV_STATS_RELOAD, 1, begin_reload },
-    { RV_SIGNAL_DRAIN, -1, 1, drain },
-    { RV_SIGNAL_UPGRADE, RV_STATS_UPGRADE, 1, upgrade },
+    { RV_SIGNAL_REOPEN, RV_STATS_REOPEN, SIGUSR1, 0, reopen },
+    { RV_SIGNAL_RELOAD, RV_STATS_RELOAD, SIGHUP, 1, begin_reload },
+    { RV_SIGNAL_DRAIN, -1, 0, 1, drain },
+    { RV_SIGNAL_UPGRADE, RV_STATS_UPGRADE, 0, 1, upgrade },
 };
 
-/* This master ends: a reload is the heir's then, all else is not done. */
+/* This master ends. With an heir, what is for the daemon is the heir's to do, and an upgrade is just
+ * being made; all else is not done. */
 static void
 refuse_turns(rv_master_t *m)
 {
@@ -198,13 +200,13 @@ refuse_turns(rv_master_t *m)
     for (size_t i = 0; i < rv_countof(in_turn) && m->all.current != NULL; i++) {
         if (!(m->wanted & in_turn[i].signal) || in_turn[i].action == -1)
             continue;
-        if (heir != 0 && in_turn[i].signal == RV_SIGNAL_RELOAD) {
-            kill(heir, SIGHUP);
+        if (heir != 0 && in_turn[i].passes_on != 0) {
+            kill(heir, in_turn[i].passes_on);
             continue;
         }
         rv_stats_begin(m->all.current->stats, (rv_stats_action_t) in_turn[i].action);
-        rv_stats_finish(
-            m->all.current->stats, (rv_stats_action_t) in_turn[i].action, 1, "told to stop");
+        rv_stats_finish(m->all.current->stats, (rv_stats_action_t) in_turn[i].action, heir == 0,
+            heir == 0 ? "told to stop" : "");
     }
     m->wanted = 0;
 }

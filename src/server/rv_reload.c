@@ -132,7 +132,8 @@ prepare_commit(rv_reload_t *r, rv_cycle_t *cycle, char *reason)
 {
     if (rv_cycle_listen_all(cycle, reason) != RV_OK)
         return RV_ERROR;
-    if (r->late_pidfile != NULL && rv_build_pidfile(&r->pidfile, r->late_pidfile, reason) != RV_OK)
+    if (r->late_pidfile != NULL
+        && rv_build_pidfile(&r->pidfile, r->late_pidfile, 1, reason) != RV_OK)
         return RV_ERROR;
 
     r->late_pidfile = NULL;
@@ -171,6 +172,8 @@ rv_reload_settle(rv_reload_t *r, int quiet)
 
     if (!quiet)
         report_failure(r);
+    else if (r->all->current != NULL) /* somebody may wait for it */
+        rv_stats_finish(r->all->current->stats, RV_STATS_RELOAD, 1, r->reason);
     rv_pidfile_remove(&r->pending_pidfile);
     r->aborting = 0;
     if (r->all->current != NULL) {

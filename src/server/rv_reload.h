@@ -22,8 +22,9 @@ typedef struct {
 
     rv_pidfile_t pidfile;         /* of the generation in force */
     rv_pidfile_t pending_pidfile; /* the pending one's, where it is another one */
-    const char *late_pidfile;     /* made when the first generation is ready; NULL: it is there */
-    int64_t until;                /* ms: the pending one has until then to get ready */
+    const char *
+        late_pidfile; /* made beside its place when the first generation is ready; NULL: it is there */
+    int64_t until;    /* ms: the pending one has until then to get ready */
     int is_followed; /* another master has the counters too, and is the one to be asked */
     int aborting;    /* the pending one has failed, its workers are going */
     char reason[RV_CYCLE_REASON];

@@ -27,9 +27,9 @@ enum {
 static void
 on_ready(int fd, short what, void *data)
 {
-    (void) fd;
+    (void) fd; /* it ends the step of the loop */
     (void) what;
-    ((rv_upgrade_t *) data)->readable = 1;
+    (void) data;
 }
 
 void
@@ -122,7 +122,6 @@ rv_upgrade_reaped(rv_upgrade_t *u, pid_t pid, int status)
 
     u->gone = 1;
     u->status = status;
-    u->readable = 1;
     return 1;
 }
 
@@ -146,7 +145,7 @@ listen_to(rv_upgrade_t *u)
 
     while ((n = read(u->ready[0], bytes, sizeof(bytes))) > 0)
         keep(u, bytes, (size_t) n);
-    if (n == 0) { /* all was said: what follows is its death, if any */
+    if (n == 0 || u->is_ready) { /* all was said: what follows is its death, if any */
         rv_loop_unwatch(u->watch);
         u->watch = NULL;
     }
@@ -207,9 +206,8 @@ rv_upgrade_settle(rv_upgrade_t *u, char reason[RV_CYCLE_REASON])
 
     if (u->pid == 0)
         return RV_AGAIN;
-    if (u->readable && u->ready[0] != -1)
+    if (!u->is_ready || u->gone)
         listen_to(u);
-    u->readable = 0;
 
     if (u->gone) {
         explain(u, was_ready, reason);

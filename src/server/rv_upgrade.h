@@ -28,7 +28,6 @@ typedef struct {
     int ready[2]; /* [0]: what it says */
     int alive[2]; /* [1]: it sees the end of this process */
     rv_loop_watch_t *watch;
-    int readable;
     char text[4096]; /* what it said */
     size_t used;
 } rv_upgrade_t;
