@@ -282,6 +282,8 @@ finish(rv_master_t *m)
 static void
 run(rv_master_t *m, rv_cycle_t *first)
 {
+    if (m->reload.given != NULL && m->reload.given->stats != NULL)
+        rv_workers_inherit(m->reload.given->stats);
     rv_reload_first(&m->reload, first);
     while (!is_over(m)) {
         if (rv_loop_once(m->workers.loop, next_wait(m)) != RV_OK)

@@ -74,6 +74,22 @@ on_message(int fd, short what, void *data)
 /* How often each worker number has died unasked. */
 static uint64_t restarts[RV_CORE_WORKERS];
 
+void
+rv_workers_inherit(const rv_stats_t *st)
+{
+    rv_stats_view_t view;
+
+    if (rv_stats_view(st, &view) != RV_OK)
+        return; /* it is not worth an upgrade that fails */
+    for (unsigned i = 0; i < view.count; i++) {
+        const rv_stats_owner_t *owner = &view.process[i].owner;
+
+        if (owner->worker < RV_CORE_WORKERS)
+            restarts[owner->worker] = rv_max(restarts[owner->worker], owner->restarts);
+    }
+    rv_stats_view_free(&view);
+}
+
 static void
 set_row(const rv_process_t *p, const rv_cycle_t *cycle)
 {

@@ -21,6 +21,9 @@ typedef struct {
     void *data;
 } rv_workers_t;
 
+/* How often each worker number has died is counted on from what these counters say. */
+void rv_workers_inherit(const rv_stats_t *st);
+
 /* Forks every worker number of the cycle that nobody fills and that is due. A
  * fork that fails is logged and tried again later. */
 void rv_workers_fill(rv_workers_t *ws, rv_cycle_t *cycle, int64_t now);
