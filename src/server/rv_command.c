@@ -169,27 +169,34 @@ send_again(const command_t *c)
         (void) send_order(c, c->order->number);
 }
 
-/* What is in force now: a reload may have brought other memory, an upgrade another master.
- * 1: it is memory that cannot be mapped, so there was a reload. */
+/* What is in force now: a reload may have brought other memory. 1: it cannot be mapped, so
+ * there was one. */
 static int
 look_again(command_t *c)
 {
-    rv_stats_master_t master;
+    rv_stats_master_t master = { .superseded = 0 };
+
+    if (c->o->stats != NULL)
+        rv_stats_master(c->o->stats, &master);
+    if (c->o->stats != NULL && !master.superseded)
+        return 0;
+    rv_outside_unmap(c->o);
+    return rv_outside_map(c->o, c->cycle, c->pid) != RV_OK && master.superseded;
+}
+
+/* The master has ended. An upgrade may have brought another one; RV_ERROR: there is none. */
+static int
+follow(command_t *c)
+{
     pid_t pid;
 
-    rv_stats_master(c->o->stats, &master);
-    int gone = !rv_alive(c->pid);
-    if (!master.superseded && !gone)
-        return 0;
-
-    int follows = gone && rv_pidfile_find(c->path, &pid) == RV_OK && pid != c->pid;
-    if (follows)
-        c->pid = pid;
+    if (rv_pidfile_find_any(c->path, &pid) != RV_OK || pid == c->pid)
+        return RV_ERROR;
+    c->pid = pid;
     rv_outside_unmap(c->o);
-    int mapped = rv_outside_map(c->o, c->cycle, c->pid) == RV_OK;
-    if (follows && mapped)
+    if (rv_outside_map(c->o, c->cycle, c->pid) == RV_OK)
         send_again(c);
-    return !mapped && master.superseded;
+    return RV_OK;
 }
 
 static int
@@ -217,14 +224,14 @@ wait_for_outcome(command_t *c)
             rv_stats_outcome(c->o->stats, (rv_stats_action_t) c->action, &outcome);
             if (outcome.finished > c->begun)
                 return report(c, &outcome);
-            if (look_again(c) && c->action == RV_STATS_RELOAD)
-                return RV_COMMAND_DONE;
         }
-        if (gone && !rv_alive(c->pid)) {
+        if (gone && follow(c) != RV_OK) {
             rv_log(RV_LOG_EMERG, 0, "%s failed: process %ld is gone", c->order->command,
                 (long) c->pid);
             return RV_COMMAND_FAILED;
         }
+        if (look_again(c) && c->action == RV_STATS_RELOAD)
+            return RV_COMMAND_DONE;
         if (!pause_a_moment(c))
             return under_way(c);
     }

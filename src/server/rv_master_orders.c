@@ -57,6 +57,8 @@ step_aside(rv_master_t *m, pid_t heir)
     m->aside = 1;
     m->stopping = RV_SIGNAL_QUIT;
     rv_log(RV_LOG_NOTICE, 0, "told to quit");
+    if (m->all.pending != NULL)
+        m->wanted |= RV_SIGNAL_RELOAD; /* for the heir then */
     rv_reload_fail(&m->reload, "told to stop");
     stop_workers(m, 1);
     rv_workers_let_go(m->all.current);

@@ -172,7 +172,7 @@ rv_reload_settle(rv_reload_t *r, int quiet)
 
     if (!quiet)
         report_failure(r);
-    else if (r->all->current != NULL) /* somebody may wait for it */
+    else if (r->all->current != NULL && !r->is_followed) /* else another master does it */
         rv_stats_finish(r->all->current->stats, RV_STATS_RELOAD, 1, r->reason);
     rv_pidfile_remove(&r->pending_pidfile);
     r->aborting = 0;

@@ -113,8 +113,12 @@ rv_succession_started(rv_succession_t *s)
 static void
 refuse(rv_succession_t *s, const char *reason)
 {
+    /* one that is new itself is what the sender has asked for */
+    int is_new = s->before.master != 0;
+
     rv_log(RV_LOG_ERROR, 0, "upgrade failed, this master process goes on: %s", reason);
-    rv_stats_finish(s->reload->all->current->stats, RV_STATS_UPGRADE, 1, reason);
+    rv_stats_finish(
+        s->reload->all->current->stats, RV_STATS_UPGRADE, !is_new, is_new ? "" : reason);
 }
 
 static int
