@@ -5,6 +5,7 @@
  * child, so its exit status can be told.
  */
 #include "daemon_internal.h"
+#include "rv_shm.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -130,11 +131,18 @@ daemon_remove_folder(const char *folder)
 
 /* --- the configuration --------------------------------------------------------------- */
 
+/* What -s and status look at must be seen from outside, as it is by default where there is memfd. */
+static const char *
+visible_counters(void)
+{
+    return rv_shm_type("memfd") != NULL ? "" : "\n[zone stats]\ntype = posix\n";
+}
+
 void
 daemon_conf(daemon_t *d, const char *text)
 {
     FILE *f = fopen(d->conf, "w");
-    const char *mark;
+    const char *mark, *all = text;
 
     ck_assert_ptr_nonnull(f);
     while ((mark = strstr(text, "%PORT%")) != NULL) {
@@ -142,6 +150,8 @@ daemon_conf(daemon_t *d, const char *text)
         text = mark + strlen("%PORT%");
     }
     fputs(text, f);
+    if (strstr(all, "[http]") != NULL && strstr(all, "[zone stats]") == NULL)
+        fputs(visible_counters(), f);
     ck_assert_int_eq(fclose(f), 0);
 }
 
