@@ -150,7 +150,7 @@ daemon_conf(daemon_t *d, const char *text)
         text = mark + strlen("%PORT%");
     }
     fputs(text, f);
-    if (strstr(all, "[http]") != NULL && strstr(all, "[zone stats]") == NULL)
+    if (strstr(all, "[http]") != NULL && strstr(all, "zone") == NULL)
         fputs(visible_counters(), f);
     ck_assert_int_eq(fclose(f), 0);
 }
