@@ -131,13 +131,6 @@ daemon_remove_folder(const char *folder)
 
 /* --- the configuration --------------------------------------------------------------- */
 
-/* What -s and status look at must be seen from outside, as it is by default where there is memfd. */
-static const char *
-visible_counters(void)
-{
-    return rv_shm_type("memfd") != NULL ? "" : "\n[zone stats]\ntype = posix\n";
-}
-
 void
 daemon_conf(daemon_t *d, const char *text)
 {
@@ -150,8 +143,12 @@ daemon_conf(daemon_t *d, const char *text)
         text = mark + strlen("%PORT%");
     }
     fputs(text, f);
-    if (strstr(all, "[http]") != NULL && strstr(all, "zone") == NULL)
-        fputs(visible_counters(), f);
+    /* what -s and status look at is seen from outside: by default so where there is memfd */
+    if (rv_shm_type("memfd") == NULL && strstr(all, "[http]") != NULL
+        && strstr(all, "zone") == NULL) {
+        d->made_visible = 1;
+        fputs("\n[zone stats]\ntype = posix\n", f);
+    }
     ck_assert_int_eq(fclose(f), 0);
 }
 

@@ -129,10 +129,12 @@ look_at_sanitizer(const char *path, const struct stat *st, void *data)
     free(text);
 }
 
-/* Names of POSIX shared memory carry a hash of the pid file's path. */
+/* Names of POSIX shared memory carry a hash of the pid file's path. Where it was not the test that
+ * has asked for such memory, a master that it has killed may have left some. */
 static void
 look_at_memory(daemon_t *d, char *trouble)
 {
+    char path[512];
     uint32_t hash = 2166136261u;
     char part[32];
     DIR *dir = opendir("/dev/shm");
@@ -142,8 +144,13 @@ look_at_memory(daemon_t *d, char *trouble)
         hash = (hash ^ (unsigned char) *p) * 16777619u;
     snprintf(part, sizeof(part), "reeve.%08x.", hash);
     while (dir != NULL && (entry = readdir(dir)) != NULL) {
-        if (strstr(entry->d_name, part) != NULL)
+        if (strstr(entry->d_name, part) == NULL)
+            continue;
+        snprintf(path, sizeof(path), "/dev/shm/%s", entry->d_name);
+        if (!d->made_visible)
             complain(trouble, "shared memory is left: %s\n", entry->d_name);
+        else
+            (void) unlink(path);
     }
     if (dir != NULL)
         closedir(dir);
