@@ -98,6 +98,7 @@ rv_master_orders_stop(rv_master_t *m, unsigned how)
     } else if (m->stopping == 0) {
         rv_announce_stopping();
     }
+    m->aside = 0;
     m->stopping = how;
     rv_log(RV_LOG_NOTICE, 0, quit ? "told to quit" : "told to stop");
     rv_reload_fail(&m->reload, "told to stop");

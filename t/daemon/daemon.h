@@ -41,7 +41,6 @@ typedef struct {
     const char *names;   /* LISTEN_FDNAMES, with LISTEN_FDS and LISTEN_PID; NULL: none of them */
     char terminal[192];  /* PREFIX/terminal: all that the commands wrote */
     char sanitizer[192]; /* a folder for what sanitizers write */
-    int made_visible;    /* daemon_conf has chosen the memory of the counters */
     int reserved;        /* keeps the port for this test */
 } daemon_t;
 

@@ -2,6 +2,7 @@
  * daemon_teardown: nothing may be left when a test is over.
  */
 #include "daemon_internal.h"
+#include "rv_shm.h"
 
 #include <dirent.h>
 #include <signal.h>
@@ -129,8 +130,8 @@ look_at_sanitizer(const char *path, const struct stat *st, void *data)
     free(text);
 }
 
-/* Names of POSIX shared memory carry a hash of the pid file's path. Where it was not the test that
- * has asked for such memory, a master that it has killed may have left some. */
+/* Names of POSIX shared memory carry a hash of the pid file's path. Where there is no
+ * memfd the counters of all tests are such, and masters that were killed leave theirs. */
 static void
 look_at_memory(daemon_t *d, char *trouble)
 {
@@ -147,7 +148,7 @@ look_at_memory(daemon_t *d, char *trouble)
         if (strstr(entry->d_name, part) == NULL)
             continue;
         snprintf(path, sizeof(path), "/dev/shm/%s", entry->d_name);
-        if (!d->made_visible)
+        if (rv_shm_type("memfd") != NULL)
             complain(trouble, "shared memory is left: %s\n", entry->d_name);
         else
             (void) unlink(path);
