@@ -19,7 +19,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -80,7 +79,8 @@ under_way(const command_t *c)
 static int
 send_order(const command_t *c, int number)
 {
-    if (kill(c->pid, number) == 0)
+    /* whoever waits sees that it is gone, and what goes on */
+    if (kill(c->pid, number) == 0 || (errno == ESRCH && c->wait > 0))
         return RV_OK;
 
     rv_log(RV_LOG_EMERG, errno, "signalling process %ld failed", (long) c->pid);
@@ -299,6 +299,7 @@ take_turns(command_t *c)
             return status;
         }
     }
+    (void) rv_pidfile_find_any(c->path, &c->pid); /* it may be another one by now */
     status = order_and_wait(c);
     rv_fd_close(&fd);
     return status;

@@ -167,7 +167,6 @@ act(rv_master_t *m)
     unsigned came = m->came;
 
     rv_workers_receive(&m->workers);
-    rv_succession_pass_on(&m->succession, came);
     if (came & (RV_SIGNAL_QUIT | RV_SIGNAL_TERMINATE))
         rv_master_orders_settle(m); /* is there another one? */
     if (came & RV_SIGNAL_TERMINATE && m->stopping != RV_SIGNAL_TERMINATE)
@@ -224,8 +223,10 @@ static unsigned
 take_signals(const rv_master_t *m)
 {
     const rv_cycle_t *cycle = m->all.current != NULL ? m->all.current : m->all.pending;
+    unsigned came = rv_signal_take();
 
-    return rv_signal_resolve(rv_signal_take(), cycle->core->graceful_term);
+    rv_succession_pass_on(&m->succession, came);
+    return rv_signal_resolve(came, cycle->core->graceful_term);
 }
 
 static int
@@ -258,7 +259,7 @@ is_over(const rv_master_t *m)
 static int
 finish(rv_master_t *m)
 {
-    if (m->aside)
+    if (m->succession.aside)
         rv_succession_leave_names(&m->succession);
     rv_pidfile_remove(&m->reload.pidfile);
     rv_log(RV_LOG_NOTICE, 0, "exit");

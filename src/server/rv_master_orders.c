@@ -54,7 +54,7 @@ step_aside(rv_master_t *m, pid_t heir)
     rv_announce_heir(heir);
     (void) rv_announce_hold(1);
     rv_succession_leave_word(&m->succession);
-    m->aside = 1;
+    m->succession.aside = 1;
     m->stopping = RV_SIGNAL_QUIT;
     rv_log(RV_LOG_NOTICE, 0, "told to quit");
     if (m->all.pending != NULL)
@@ -76,7 +76,7 @@ take_the_word(const rv_master_t *m)
 static void
 step_forward(rv_master_t *m)
 {
-    m->aside = 0;
+    m->succession.aside = 0;
     m->stopping = 0;
     take_the_word(m);
 }
@@ -98,7 +98,7 @@ rv_master_orders_stop(rv_master_t *m, unsigned how)
     } else if (m->stopping == 0) {
         rv_announce_stopping();
     }
-    m->aside = 0;
+    m->succession.aside = 0;
     m->stopping = how;
     rv_log(RV_LOG_NOTICE, 0, quit ? "told to quit" : "told to stop");
     rv_reload_fail(&m->reload, "told to stop");
@@ -149,7 +149,9 @@ rv_master_orders_settle(rv_master_t *m)
         m->wanted &= ~RV_SIGNAL_UPGRADE;
         rv_succession_repeat_outcome(&m->succession);
     }
-    if (result == RV_ERROR && m->aside)
+    if (result == RV_DONE)
+        rv_master_orders_stop(m, RV_SIGNAL_QUIT);
+    if (result == RV_ERROR && m->succession.aside)
         step_forward(m);
     if (result == RV_ERROR) {
         m->drained = 0;

@@ -23,7 +23,6 @@ typedef struct {
     rv_reopen_t reopen;
     rv_scale_t scale;
     int drained;    /* told to have no workers */
-    int aside;      /* told to quit, since another master serves */
     int64_t ticked; /* ms: the last look */
 
     unsigned came;     /* signals not yet acted on */

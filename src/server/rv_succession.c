@@ -19,6 +19,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static void
@@ -137,10 +138,7 @@ begin(rv_succession_t *s, char *reason)
 {
     rv_cycle_t *current = s->reload->all->current;
 
-    if (s->after.pid != 0)
-        snprintf(reason, RV_CYCLE_REASON, "process %ld was started for that already",
-            (long) s->after.pid);
-    else if (s->before.master != 0)
+    if (s->before.master != 0)
         snprintf(reason, RV_CYCLE_REASON, "process %ld, which this one follows, is still there",
             (long) s->before.master);
     else if (s->command->program == NULL)
@@ -195,9 +193,10 @@ take_back(rv_succession_t *s)
 static int
 settle_after(rv_succession_t *s)
 {
-    int was_ready = s->after.is_ready;
+    int was_ready = s->after.is_ready, status = s->after.status;
     char reason[RV_CYCLE_REASON];
     int result = rv_upgrade_settle(&s->after, reason);
+    int is_over = was_ready && s->aside && WIFEXITED(status) && WEXITSTATUS(status) == 0;
 
     if (result == RV_OK) {
         rv_log(
@@ -211,6 +210,8 @@ settle_after(rv_succession_t *s)
     if (rv_pidfile_move_back(&s->reload->pidfile) != RV_OK)
         rv_log(RV_LOG_ERROR, errno, "moving pid file \"%s\" back failed", s->reload->pidfile.path);
     take_back(s);
+    if (is_over)
+        return RV_DONE;
     if (was_ready && s->stopping)
         rv_log(RV_LOG_CRIT, 0, "no master process goes on: %s", reason);
     else if (was_ready)
@@ -257,8 +258,10 @@ rv_succession_pass_on(const rv_succession_t *s, unsigned came)
 
     if (heir == 0 || s->keeper[0] == -1)
         return;
-    if (came & RV_SIGNAL_TERMINATE)
+    if (came & RV_SIGNAL_TERM)
         kill(heir, SIGTERM);
+    if (came & RV_SIGNAL_TERMINATE)
+        kill(heir, SIGINT);
 }
 
 /* --- the one before ----------------------------------------------------------------- */

@@ -24,6 +24,7 @@ typedef struct {
     int follows;            /* there was one */
     int speaks;             /* it has left it to this one to speak to the service manager */
     int sweeping; /* what processes of another master have left in the counters is not all taken over */
+    int aside;     /* this one quits because the one after it serves */
     int stopping;  /* this one is told to end */
     int keeping;   /* somebody waits for this very process (rv_keeper.h) */
     int keeper[2]; /* [0]: pids of the masters that follow, [1]: where they write them */
@@ -40,7 +41,8 @@ void rv_succession_begin(rv_succession_t *s);
 
 /*
  * What has become of the others. RV_AGAIN: nothing new. RV_OK: the new master is ready.
- * RV_ERROR: it is gone, that was reported, and this one has what is its own again.
+ * RV_ERROR: it is gone, that was reported, and this one has what is its own again. RV_DONE: the same
+ * while this one stands aside, and it was told to end: so is this one.
  */
 int rv_succession_settle(rv_succession_t *s);
 
@@ -66,8 +68,9 @@ void rv_succession_leave_names(rv_succession_t *s);
 void rv_succession_repeat_outcome(rv_succession_t *s);
 
 /*
- * Where somebody waits for this very process: TERM is meant for the daemon, not just for this
- * master, and is passed on to the heir. QUIT may be a step of the upgrade, and is not.
+ * Where somebody waits for this very process: TERM and INT are meant for the daemon, not just
+ * for this master, and are passed on to the heir. QUIT may be a step of the upgrade, and is not.
+ * `came` is what rv_signal_take said.
  */
 void rv_succession_pass_on(const rv_succession_t *s, unsigned came);
 

@@ -235,10 +235,20 @@ START_TEST(upgrade_that_fails_leaves_the_first_process_as_it_was)
 END_TEST
 
 /* Who knows this process only, and tells it to stop, means all of it. */
+/* Plain TERM, and one that is graceful. */
 START_TEST(stop_of_the_first_process_that_drains_stops_the_heir_too)
 {
-    static const char half[] = "GET /hello HTTP/1.1\r\n";
+    static const char half[] = "GET /hello HTTP/1.1\r\n", rest[] = "Host: a\r\n\r\n";
+    char text[1024];
     look_t look;
+
+    if (_i == 1) {
+        daemon_conff(&d,
+            "[main]\nworker_processes = %d\ngraceful_term = on\nerror_log = logs/error.log info\n"
+            "[zone stats]\ntype = %s\n%s",
+            WORKERS, look_type(), DAEMON_HTTP);
+        daemon_reload(&d);
+    }
     int fd = daemon_connect(&d);
 
     daemon_send(fd, half, sizeof(half) - 1);
@@ -249,6 +259,11 @@ START_TEST(stop_of_the_first_process_that_drains_stops_the_heir_too)
     pid_t heir = heir_pid(&d);
     ck_assert_int_ne(heir, d.master);
     ck_assert_int_eq(kill(d.master, SIGTERM), 0);
+    if (_i == 1) {
+        daemon_wait_process(&d, heir);
+        daemon_send(fd, rest, sizeof(rest) - 1);
+        ck_assert_int_eq(daemon_answer(fd, text, sizeof(text), 0), 200);
+    }
     expect_gone(0);
     ck_assert(!daemon_alive(heir));
     close(fd);
@@ -270,6 +285,6 @@ main(void)
     tcase_add_test(tc, keeper_goes_on_when_a_younger_master_is_killed);
     tcase_add_loop_test(tc, first_process_goes_on_when_its_heir_ends, 0, 2);
     tcase_add_test(tc, upgrade_that_fails_leaves_the_first_process_as_it_was);
-    tcase_add_test(tc, stop_of_the_first_process_that_drains_stops_the_heir_too);
+    tcase_add_loop_test(tc, stop_of_the_first_process_that_drains_stops_the_heir_too, 0, 2);
     return daemon_main(s);
 }

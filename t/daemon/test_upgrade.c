@@ -254,6 +254,42 @@ START_TEST(slow_connection_keeps_the_old_master_and_the_command_says_so)
 END_TEST
 
 /* No word goes to the old master once there is a new one. */
+/* The old master still finishes a client: it does not go on in the place of one that has done as told. */
+START_TEST(daemon_that_is_told_to_quit_during_an_upgrade_quits)
+{
+    start();
+    int fd = open_half();
+    ck_assert_int_eq(daemon_run(&d, "-s", "upgrade", "-w", "200ms", NULL), 2);
+    pid_t heir = heir_pid(&d);
+    ck_assert_int_ne(heir, d.master);
+    ck_assert_int_eq(kill(heir, SIGQUIT), 0);
+    daemon_wait_process(&d, heir);
+    finish_half(fd);
+    daemon_wait_gone(&d);
+    ck_assert_int_eq(d.status, 0);
+    ck_assert_int_eq(daemon_connect(&d), -1);
+    ck_assert_int_eq(heir_pid(&d), 0);
+    ck_assert_int_eq(heir_old_pid(&d), 0);
+}
+END_TEST
+
+START_TEST(old_master_takes_its_quit_back_when_the_new_one_is_killed)
+{
+    start();
+    int fd = open_half();
+    ck_assert_int_eq(daemon_run(&d, "-s", "upgrade", "-w", "200ms", NULL), 2);
+    pid_t heir = heir_pid(&d);
+    ck_assert_int_ne(heir, d.master);
+    ck_assert_int_eq(kill(heir, SIGKILL), 0);
+    daemon_wait_log(&d, "this master process goes on: ", 1);
+    finish_half(fd);
+    heir_wait_workers(d.master, WORKERS);
+    ck_assert_int_eq(heir_pid(&d), d.master);
+    heir_expect_hello(&d);
+    daemon_reload(&d);
+}
+END_TEST
+
 START_TEST(words_go_to_the_new_master)
 {
     start();
@@ -350,6 +386,8 @@ main(void)
     tcase_add_test(tc, new_master_goes_on_when_the_old_one_is_killed);
     tcase_add_test(tc, command_returns_when_the_old_master_is_gone);
     tcase_add_test(tc, slow_connection_keeps_the_old_master_and_the_command_says_so);
+    tcase_add_test(tc, daemon_that_is_told_to_quit_during_an_upgrade_quits);
+    tcase_add_test(tc, old_master_takes_its_quit_back_when_the_new_one_is_killed);
     tcase_add_test(tc, words_go_to_the_new_master);
     tcase_add_test(tc, usr2_twice_is_one_upgrade);
     tcase_add_test(tc, master_that_follows_another_refuses_to_be_followed);
