@@ -71,18 +71,31 @@ heir_old_pid(daemon_t *d)
     return number_in(daemon_path(d, "logs/reeve.pid.oldbin"));
 }
 
+static int
+has_heir(daemon_t *d, void *before)
+{
+    pid_t pid = heir_pid(d);
+
+    return pid != 0 && pid != *(pid_t *) before;
+}
+
+pid_t
+heir_wait(daemon_t *d, pid_t before, int count)
+{
+    daemon_wait_log(d, "upgrade done, new master process ", count);
+    daemon_wait(d, has_heir, &before, "the new master has the pid file");
+    pid_t heir = heir_pid(d);
+    ck_assert(daemon_alive(heir));
+    return heir;
+}
+
 pid_t
 heir_begin(daemon_t *d)
 {
-    static const char done[] = "upgrade done, new master process ";
-    int before = daemon_log_count(d, done);
+    int before = daemon_log_count(d, "upgrade done, new master process ");
 
     ck_assert_int_eq(kill(d->master, SIGUSR2), 0);
-    daemon_wait_log(d, done, before + 1);
-    pid_t heir = heir_pid(d);
-    ck_assert_int_ne(heir, d->master);
-    ck_assert(daemon_alive(heir));
-    return heir;
+    return heir_wait(d, d->master, before + 1);
 }
 
 void

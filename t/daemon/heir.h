@@ -20,6 +20,10 @@ void heir_link(daemon_t *d);
 pid_t heir_pid(daemon_t *d);
 pid_t heir_old_pid(daemon_t *d);
 
+/* Waits until the log says of so many upgrades that they are done, and the pid file names another master
+ * than that before; its pid. */
+pid_t heir_wait(daemon_t *d, pid_t before, int count);
+
 /* USR2: waits until a new master is ready; its pid. The old one is d->master still. */
 pid_t heir_begin(daemon_t *d);
 

@@ -322,7 +322,7 @@ START_TEST(order_to_drain_waits_for_the_new_master)
     let_go();
     daemon_wait_log(&d, "told to drain", 1);
     heir_wait_workers(d.master, 0);
-    pid_t heir = heir_pid(&d);
+    pid_t heir = heir_wait(&d, d.master, 1);
     heir_wait_workers(heir, WORKERS);
     heir_expect_hello(&d);
     ck_assert_int_eq(kill(d.master, SIGQUIT), 0);
