@@ -24,6 +24,14 @@ typedef enum {
     RV_PROCESS_DRAINING /* told to QUIT or TERMINATE */
 } rv_process_state_t;
 
+/* Which process: slots and pids are used again, all four together are not. */
+typedef struct {
+    uint32_t slot;
+    uint32_t worker;
+    uint32_t generation;
+    int32_t pid;
+} rv_process_id_t;
+
 typedef struct {
     rv_process_state_t state;
     unsigned slot;

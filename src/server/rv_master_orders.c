@@ -41,7 +41,7 @@ stop_workers(rv_master_t *m, int quit)
         int64_t limit = (int64_t) c->core->worker_shutdown_timeout + RV_RELOAD_GRACE_MSEC;
 
         if (c != m->all.pending)
-            rv_workers_stop(c, quit ? RV_MESH_QUIT : RV_MESH_TERMINATE,
+            rv_workers_stop(c, quit ? RV_CONTROL_QUIT : RV_CONTROL_TERMINATE,
                 now + (quit ? limit : RV_RELOAD_TERMINATE_MSEC));
     }
 }
@@ -125,7 +125,7 @@ drain(rv_master_t *m)
 
     m->drained = 1;
     rv_log(RV_LOG_NOTICE, 0, "told to drain: the workers finish");
-    rv_workers_stop(m->all.current, RV_MESH_QUIT,
+    rv_workers_stop(m->all.current, RV_CONTROL_QUIT,
         rv_loop_now() + (int64_t) core->worker_shutdown_timeout + RV_RELOAD_GRACE_MSEC);
     rv_workers_let_go(m->all.current);
 }

@@ -7,9 +7,9 @@
 #include "rv_orders.h"
 
 #include "rv_connection.h"
+#include "rv_control.h"
 #include "rv_fd.h"
 #include "rv_log_output.h"
-#include "rv_mesh.h"
 #include "rv_process.h"
 #include "rv_worker.h"
 
@@ -39,19 +39,19 @@ on_terminate(rv_worker_t *w, rv_message_t *msg)
 static void
 on_peer(rv_worker_t *w, rv_message_t *msg)
 {
-    rv_mesh_peer_t peer;
+    rv_process_id_t peer;
 
-    if (rv_mesh_peer(msg, &peer) != RV_OK) {
+    if (rv_control_peer(msg, &peer) != RV_OK) {
         rv_log(RV_LOG_ALERT, 0, "malformed message about a worker");
         return;
     }
     /* what stands in the slot goes, and with it the watch of its channel */
     rv_loop_unwatch_channel(rv_process_at(peer.slot)->channel[0]);
-    if (rv_mesh_enter(msg, &peer) != RV_OK) {
+    if (rv_control_enter(msg, &peer) != RV_OK) {
         rv_log(RV_LOG_CRIT, errno, "entering slot %u failed", peer.slot);
         return;
     }
-    if (msg->type == RV_MESH_OPEN
+    if (msg->type == RV_CONTROL_OPEN
         && rv_loop_watch_channel(w->loop, rv_process_at(peer.slot)->channel[0], NULL, NULL)
             != RV_OK)
         rv_log(RV_LOG_CRIT, ENOMEM, "watching the channel of slot %u failed", peer.slot);
@@ -69,7 +69,7 @@ on_listen(rv_worker_t *w, rv_message_t *msg)
     unsigned index;
     int fd = msg->fd;
 
-    if (rv_mesh_index(msg, &index) != RV_OK || w->draining)
+    if (rv_control_index(msg, &index) != RV_OK || w->draining)
         return;
     for (; l != NULL && index > 0; index--)
         l = l->next;
@@ -87,28 +87,28 @@ on_listen(rv_worker_t *w, rv_message_t *msg)
 static void
 on_reopen(rv_worker_t *w, rv_message_t *msg)
 {
-    rv_mesh_log_t log;
+    rv_control_log_t log;
 
     (void) w;
-    if (rv_mesh_log(msg, &log) != RV_OK)
+    if (rv_control_log(msg, &log) != RV_OK)
         return;
 
     rv_log_output_replace(log.output, msg->fd);
     msg->fd = -1;
-    (void) rv_mesh_reopened(&log); /* a failing send means that the master is dead */
+    (void) rv_control_reopened(&log); /* a failing send means that the master is dead */
 }
 
 static const struct {
-    rv_mesh_type_t type;
+    rv_control_type_t type;
     void (*obey)(rv_worker_t *w, rv_message_t *msg);
 } orders[] = {
-    { RV_MESH_OPEN, on_peer },
-    { RV_MESH_CLOSE, on_peer },
-    { RV_MESH_START, on_start },
-    { RV_MESH_QUIT, on_quit },
-    { RV_MESH_TERMINATE, on_terminate },
-    { RV_MESH_REOPEN, on_reopen },
-    { RV_MESH_LISTEN, on_listen },
+    { RV_CONTROL_OPEN, on_peer },
+    { RV_CONTROL_CLOSE, on_peer },
+    { RV_CONTROL_START, on_start },
+    { RV_CONTROL_QUIT, on_quit },
+    { RV_CONTROL_TERMINATE, on_terminate },
+    { RV_CONTROL_REOPEN, on_reopen },
+    { RV_CONTROL_LISTEN, on_listen },
 };
 
 static void
@@ -116,7 +116,7 @@ obey(rv_worker_t *w, rv_message_t *msg)
 {
     rv_channel_t *ch = rv_process_self()->channel[1];
 
-    if (rv_mesh_is_genuine(msg)) {
+    if (rv_control_is_genuine(msg)) {
         for (size_t i = 0; i < rv_countof(orders); i++) {
             if (orders[i].type == msg->type && msg->slot == RV_PROCESS_MASTER)
                 orders[i].obey(w, msg);

@@ -30,7 +30,8 @@ rv_reload_fail(rv_reload_t *r, const char *fmt, ...)
     vsnprintf(r->reason, sizeof(r->reason), fmt, args);
     va_end(args);
     r->aborting = 1;
-    rv_workers_stop(r->all->pending, RV_MESH_TERMINATE, rv_loop_now() + RV_RELOAD_TERMINATE_MSEC);
+    rv_workers_stop(
+        r->all->pending, RV_CONTROL_TERMINATE, rv_loop_now() + RV_RELOAD_TERMINATE_MSEC);
 }
 
 static void
@@ -92,7 +93,7 @@ step_down(rv_reload_t *r, rv_cycle_t *old)
         r->pidfile = r->pending_pidfile;
         r->pending_pidfile.fd = -1;
     }
-    rv_workers_stop(old, RV_MESH_QUIT,
+    rv_workers_stop(old, RV_CONTROL_QUIT,
         rv_loop_now() + (int64_t) old->core->worker_shutdown_timeout + RV_RELOAD_GRACE_MSEC);
     old->next = r->all->draining;
     r->all->draining = old;

@@ -3,8 +3,8 @@
  */
 #include "rv_reopen.h"
 
+#include "rv_control.h"
 #include "rv_log_output.h"
-#include "rv_mesh.h"
 #include "rv_stats_outcome.h"
 
 #include <errno.h>
@@ -25,7 +25,7 @@ rv_reopen_begin(rv_reopen_t *r, rv_stats_t *st, int workers)
     r->round++;
     while ((result = rv_log_output_reopen(&output)) != RV_DONE) {
         if (result == RV_OK && workers)
-            rv_mesh_reopen(output - 1, rv_log_output_fd(output - 1), r->round);
+            rv_control_reopen(output - 1, rv_log_output_fd(output - 1), r->round);
         if (result == RV_OK)
             continue;
 
@@ -39,7 +39,7 @@ rv_reopen_begin(rv_reopen_t *r, rv_stats_t *st, int workers)
 void
 rv_reopen_settle(rv_reopen_t *r, rv_stats_t *st)
 {
-    if (!r->is_waiting || !rv_mesh_has_reopened(r->round))
+    if (!r->is_waiting || !rv_control_has_reopened(r->round))
         return;
 
     r->is_waiting = 0;

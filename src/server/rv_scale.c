@@ -55,7 +55,7 @@ leave_sockets(const rv_cycle_t *cycle, int (*give_up)(rv_listener_t *), const vo
         int fd = give_up(&l->listener);
 
         if (fd != -1)
-            rv_mesh_listen(cycle->generation, index, l->listener.active, fd);
+            rv_control_listen(cycle->generation, index, l->listener.active, fd);
     }
 }
 
@@ -96,7 +96,7 @@ static void
 undo_add(rv_scale_t *s, rv_cycle_t *cycle, const char *reason)
 {
     s->adding = 0;
-    rv_workers_remove(cycle, RV_MESH_TERMINATE, rv_loop_now() + RV_RELOAD_TERMINATE_MSEC);
+    rv_workers_remove(cycle, RV_CONTROL_TERMINATE, rv_loop_now() + RV_RELOAD_TERMINATE_MSEC);
     leave_sockets(cycle, rv_listener_scale_undo, NULL);
     report(cycle, RV_STATS_ADD, reason);
 }
@@ -153,7 +153,7 @@ remove_one(rv_cycle_t *cycle, int64_t now)
         return;
     }
     leave_sockets(cycle, rv_listener_scale_down, NULL);
-    rv_workers_remove(cycle, RV_MESH_QUIT,
+    rv_workers_remove(cycle, RV_CONTROL_QUIT,
         now + (int64_t) cycle->core->worker_shutdown_timeout + RV_RELOAD_GRACE_MSEC);
     report(cycle, RV_STATS_REMOVE, NULL);
 }

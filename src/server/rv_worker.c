@@ -10,11 +10,11 @@
 #include "rv_activity.h"
 #include "rv_announce.h"
 #include "rv_backtrace.h"
+#include "rv_control.h"
 #include "rv_counts.h"
 #include "rv_daemon.h"
 #include "rv_fd.h"
 #include "rv_log_output.h"
-#include "rv_mesh.h"
 #include "rv_orders.h"
 #include "rv_process.h"
 #include "rv_reopen.h"
@@ -363,7 +363,7 @@ rv_worker_run(rv_cycle_t *cycle, unsigned number, unsigned row, int liveness)
         || init(&w) != RV_OK || watch_others(&w) != RV_OK
         || rv_rights_confine(cycle->core) != RV_OK) {
         rv_log(RV_LOG_ERROR, errno, "worker %u could not be initialised", number);
-    } else if (rv_mesh_ready() == RV_OK) {
+    } else if (rv_control_ready() == RV_OK) {
         rv_signal_unblock();
         result = loop(&w, 0);
     }

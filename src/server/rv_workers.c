@@ -138,7 +138,7 @@ fork_one(rv_workers_t *ws, rv_cycle_t *cycle, unsigned number, int64_t now)
     rv_log(RV_LOG_NOTICE, 0, "worker %u started, pid %ld, slot %u, generation %u", number,
         (long) p->pid, p->slot, p->generation);
 
-    rv_mesh_open(p);
+    rv_control_open(p);
     if (rv_loop_watch_channel(ws->loop, p->channel[0], on_message, p) != RV_OK) {
         rv_log(RV_LOG_CRIT, ENOMEM, "watching the channel of worker %u failed", number);
         kill(p->pid, SIGKILL);
@@ -203,10 +203,10 @@ try_message(rv_workers_t *ws, rv_process_t *p, const rv_message_t *msg)
         return RV_ERROR;
 
     switch (msg->type) {
-    case RV_MESH_READY:
+    case RV_CONTROL_READY:
         return take_ready(ws, p, msg);
-    case RV_MESH_REOPENED:
-        return rv_mesh_take_reopened(p, msg);
+    case RV_CONTROL_REOPENED:
+        return rv_control_take_reopened(p, msg);
     default:
         return RV_ERROR;
     }
@@ -295,7 +295,7 @@ rv_workers_unknown_until(const rv_cycle_t *cycle)
 
     for (rv_process_t *p = rv_process_each(NULL); p != NULL; p = rv_process_each(p)) {
         if (p->generation == cycle->generation && p->state == RV_PROCESS_READY && !p->start_sent
-            && !rv_mesh_is_open(p))
+            && !rv_control_is_open(p))
             until = rv_max(until, p->ready + MESH_MSEC);
     }
     return until;
@@ -310,27 +310,27 @@ rv_workers_start(rv_workers_t *ws, const rv_cycle_t *cycle)
     for (rv_process_t *p = rv_process_each(NULL); p != NULL; p = rv_process_each(p)) {
         if (p->state != RV_PROCESS_READY || p->start_sent || p->generation != cycle->generation)
             continue;
-        if (!rv_mesh_is_open(p) && now < p->ready + MESH_MSEC) {
+        if (!rv_control_is_open(p) && now < p->ready + MESH_MSEC) {
             ws->unstarted = 1;
             continue;
         }
-        (void) rv_mesh_order(p, RV_MESH_START);
+        (void) rv_control_order(p, RV_CONTROL_START);
         p->start_sent = 1;
         set_row(p, cycle);
     }
 }
 
 static void
-stop_one(rv_process_t *p, const rv_cycle_t *cycle, rv_mesh_type_t order, int64_t kill_at)
+stop_one(rv_process_t *p, const rv_cycle_t *cycle, rv_control_type_t order, int64_t kill_at)
 {
-    (void) rv_mesh_order(p, order);
+    (void) rv_control_order(p, order);
     p->state = RV_PROCESS_DRAINING;
     p->kill_at = p->kill_at == 0 ? kill_at : rv_min(p->kill_at, kill_at);
     set_row(p, cycle);
 }
 
 void
-rv_workers_stop(const rv_cycle_t *cycle, rv_mesh_type_t order, int64_t kill_at)
+rv_workers_stop(const rv_cycle_t *cycle, rv_control_type_t order, int64_t kill_at)
 {
     for (rv_process_t *p = rv_process_each(NULL); p != NULL; p = rv_process_each(p)) {
         if (p->generation == cycle->generation)
@@ -346,7 +346,7 @@ rv_workers_let_go(rv_cycle_t *cycle)
 }
 
 void
-rv_workers_remove(rv_cycle_t *cycle, rv_mesh_type_t order, int64_t kill_at)
+rv_workers_remove(rv_cycle_t *cycle, rv_control_type_t order, int64_t kill_at)
 {
     rv_cycle_worker_t *w = &cycle->worker[--cycle->workers];
 
@@ -402,7 +402,7 @@ rv_workers_bury(rv_process_t *p, rv_cycle_t *cycle, int64_t now)
     if (rv_stats_fold(cycle->stats, p->row) != RV_OK)
         rv_log(RV_LOG_ALERT, errno, "adding up the counters of worker %u failed", p->worker);
 
-    rv_mesh_close(p);
+    rv_control_close(p);
     rv_loop_unwatch_channel(p->channel[0]);
     rv_channel_drain(p->channel[0]);
     if (w->slot == (int) p->slot) { /* else another one has the number */

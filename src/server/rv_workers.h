@@ -7,8 +7,8 @@
 #ifndef RV_WORKERS_H
 #define RV_WORKERS_H
 
+#include "rv_control.h"
 #include "rv_cycle.h"
-#include "rv_mesh.h"
 #include "rv_process.h"
 
 typedef struct {
@@ -50,13 +50,13 @@ int64_t rv_workers_unknown_until(const rv_cycle_t *cycle);
 void rv_workers_start(rv_workers_t *ws, const rv_cycle_t *cycle);
 
 /* Sends QUIT or TERMINATE to the cycle's workers; what has not gone by kill_at (ms) is killed. */
-void rv_workers_stop(const rv_cycle_t *cycle, rv_mesh_type_t order, int64_t kill_at);
+void rv_workers_stop(const rv_cycle_t *cycle, rv_control_type_t order, int64_t kill_at);
 
 /* The numbers of the cycle's workers are free: whoever has one goes on to its end without. */
 void rv_workers_let_go(rv_cycle_t *cycle);
 
 /* Takes the highest worker number away; who fills it is told the same, and has until kill_at. */
-void rv_workers_remove(rv_cycle_t *cycle, rv_mesh_type_t order, int64_t kill_at);
+void rv_workers_remove(rv_cycle_t *cycle, rv_control_type_t order, int64_t kill_at);
 
 /* Says once more whose the rows of the cycle's workers are: they were cut off. */
 void rv_workers_enter_rows(const rv_cycle_t *cycle);

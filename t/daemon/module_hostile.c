@@ -6,11 +6,11 @@
  * "PID failed N" with errno. A deed that the sandbox does not allow has
  * no answer, and some never end.
  */
+#include "rv_control.h"
 #include "rv_fd.h"
 #include "rv_http_parse.h"
 #include "rv_http_reply.h"
 #include "rv_http_request.h"
-#include "rv_mesh.h"
 #include "rv_worker.h"
 
 #include <errno.h>
@@ -160,7 +160,8 @@ genuine(void)
 {
     const rv_process_t *self = rv_process_self();
 
-    return (head_t){ MAGIC, RV_MESH_READY, 0, self->slot, self->generation, (uint32_t) getpid() };
+    return (
+        head_t){ MAGIC, RV_CONTROL_READY, 0, self->slot, self->generation, (uint32_t) getpid() };
 }
 
 /* Bytes of all lengths: up to where headers end, and around the longest message. */
@@ -283,12 +284,12 @@ static int
 do_flood_reopened(rv_http_request_t *r)
 {
     static char record[sizeof(head_t) + RV_CHANNEL_DATA];
-    const rv_mesh_log_t log = { 0, 0 };
+    const rv_control_log_t log = { 0, 0 };
     head_t h = genuine();
     size_t length = sizeof(h) + sizeof(log);
 
     (void) r;
-    h.type = RV_MESH_REOPENED;
+    h.type = RV_CONTROL_REOPENED;
     h.length = sizeof(log);
     memcpy(record, &h, sizeof(h));
     memcpy(record + sizeof(h), &log, sizeof(log));

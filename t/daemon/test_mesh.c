@@ -1,5 +1,5 @@
 /*
- * test_mesh: who holds which end of which channel, whatever has happened.
+ * test_control: who holds which end of which channel, whatever has happened.
  */
 #include "mesh.h"
 

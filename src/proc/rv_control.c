@@ -1,12 +1,12 @@
 /*
- * rv_mesh: the channels of all processes as one mesh.
+ * rv_control: what the master and its workers say to one another.
  *
  * Control messages are coalesced by key: the last word on a slot counts, since
  * OPEN replaces what stood there and CLOSE of an empty slot does nothing. So a
  * receiver that does not read costs the master at most one waiting message for each
  * slot, log, and listening socket.
  */
-#include "rv_mesh.h"
+#include "rv_control.h"
 
 #include "rv_fd.h"
 
@@ -28,15 +28,15 @@ peer_key(const rv_process_t *p)
 }
 
 static uint32_t
-order_key(rv_mesh_type_t order)
+order_key(rv_control_type_t order)
 {
     return (uint32_t) order << KEY_SHIFT | UINT32_C(0x80000000);
 }
 
 static void
-tell_others(const rv_process_t *about, rv_mesh_type_t type, int fd)
+tell_others(const rv_process_t *about, rv_control_type_t type, int fd)
 {
-    const rv_mesh_peer_t peer = { about->slot, about->worker, about->generation, about->pid };
+    const rv_process_id_t peer = { about->slot, about->worker, about->generation, about->pid };
     const rv_message_t msg = { .type = (uint16_t) type,
         .slot = RV_PROCESS_MASTER,
         .length = sizeof(peer),
@@ -52,19 +52,19 @@ tell_others(const rv_process_t *about, rv_mesh_type_t type, int fd)
 }
 
 void
-rv_mesh_open(const rv_process_t *p)
+rv_control_open(const rv_process_t *p)
 {
-    tell_others(p, RV_MESH_OPEN, rv_channel_fd(p->channel[0]));
+    tell_others(p, RV_CONTROL_OPEN, rv_channel_fd(p->channel[0]));
 }
 
 void
-rv_mesh_close(const rv_process_t *p)
+rv_control_close(const rv_process_t *p)
 {
-    tell_others(p, RV_MESH_CLOSE, -1);
+    tell_others(p, RV_CONTROL_CLOSE, -1);
 }
 
 int
-rv_mesh_is_open(const rv_process_t *about)
+rv_control_is_open(const rv_process_t *about)
 {
     for (rv_process_t *p = rv_process_each(NULL); p != NULL; p = rv_process_each(p)) {
         /* nobody needs to speak to one that is on its way out */
@@ -76,7 +76,7 @@ rv_mesh_is_open(const rv_process_t *about)
 }
 
 int
-rv_mesh_order(const rv_process_t *p, rv_mesh_type_t order)
+rv_control_order(const rv_process_t *p, rv_control_type_t order)
 {
     const rv_message_t msg = {
         .type = (uint16_t) order, .slot = RV_PROCESS_MASTER, .fd = -1, .key = order_key(order)
@@ -86,10 +86,10 @@ rv_mesh_order(const rv_process_t *p, rv_mesh_type_t order)
 }
 
 void
-rv_mesh_reopen(unsigned output, int fd, uint32_t round)
+rv_control_reopen(unsigned output, int fd, uint32_t round)
 {
-    const rv_mesh_log_t log = { output, round };
-    const rv_message_t msg = { .type = RV_MESH_REOPEN,
+    const rv_control_log_t log = { output, round };
+    const rv_message_t msg = { .type = RV_CONTROL_REOPEN,
         .slot = RV_PROCESS_MASTER,
         .length = sizeof(log),
         .data = &log,
@@ -108,9 +108,9 @@ rv_mesh_reopen(unsigned output, int fd, uint32_t round)
 }
 
 int
-rv_mesh_take_reopened(rv_process_t *p, const rv_message_t *msg)
+rv_control_take_reopened(rv_process_t *p, const rv_message_t *msg)
 {
-    rv_mesh_log_t log;
+    rv_control_log_t log;
 
     if (msg->length != sizeof(log) || p->owed == 0)
         return RV_ERROR;
@@ -123,7 +123,7 @@ rv_mesh_take_reopened(rv_process_t *p, const rv_message_t *msg)
 }
 
 int
-rv_mesh_has_reopened(uint32_t round)
+rv_control_has_reopened(uint32_t round)
 {
     for (rv_process_t *p = rv_process_each(NULL); p != NULL; p = rv_process_each(p)) {
         if (p->round == round && p->reopening > 0)
@@ -133,10 +133,10 @@ rv_mesh_has_reopened(uint32_t round)
 }
 
 void
-rv_mesh_listen(unsigned generation, unsigned listener, unsigned place, int fd)
+rv_control_listen(unsigned generation, unsigned listener, unsigned place, int fd)
 {
     const uint32_t index = listener;
-    const rv_message_t msg = { .type = RV_MESH_LISTEN,
+    const rv_message_t msg = { .type = RV_CONTROL_LISTEN,
         .slot = RV_PROCESS_MASTER,
         .length = sizeof(index),
         .data = &index,
@@ -150,22 +150,22 @@ rv_mesh_listen(unsigned generation, unsigned listener, unsigned place, int fd)
 }
 
 int
-rv_mesh_ready(void)
+rv_control_ready(void)
 {
     const rv_process_t *self = rv_process_self();
-    const rv_message_t msg = { .type = RV_MESH_READY,
+    const rv_message_t msg = { .type = RV_CONTROL_READY,
         .slot = self->slot,
         .generation = self->generation,
         .fd = -1,
-        .key = order_key(RV_MESH_READY) };
+        .key = order_key(RV_CONTROL_READY) };
 
     return rv_channel_send(self->channel[1], &msg);
 }
 
 int
-rv_mesh_peer(const rv_message_t *msg, rv_mesh_peer_t *peer)
+rv_control_peer(const rv_message_t *msg, rv_process_id_t *peer)
 {
-    if (msg->length != sizeof(*peer) || (msg->type == RV_MESH_OPEN && msg->fd == -1))
+    if (msg->length != sizeof(*peer) || (msg->type == RV_CONTROL_OPEN && msg->fd == -1))
         return RV_ERROR;
 
     memcpy(peer, msg->data, sizeof(*peer));
@@ -175,11 +175,11 @@ rv_mesh_peer(const rv_message_t *msg, rv_mesh_peer_t *peer)
 }
 
 int
-rv_mesh_enter(rv_message_t *msg, const rv_mesh_peer_t *peer)
+rv_control_enter(rv_message_t *msg, const rv_process_id_t *peer)
 {
     int fd = msg->fd;
 
-    if (msg->type == RV_MESH_CLOSE) {
+    if (msg->type == RV_CONTROL_CLOSE) {
         rv_process_release(rv_process_at(peer->slot));
         return RV_OK;
     }
@@ -188,7 +188,7 @@ rv_mesh_enter(rv_message_t *msg, const rv_mesh_peer_t *peer)
 }
 
 int
-rv_mesh_log(const rv_message_t *msg, rv_mesh_log_t *log)
+rv_control_log(const rv_message_t *msg, rv_control_log_t *log)
 {
     if (msg->length != sizeof(*log) || msg->fd == -1)
         return RV_ERROR;
@@ -198,7 +198,7 @@ rv_mesh_log(const rv_message_t *msg, rv_mesh_log_t *log)
 }
 
 int
-rv_mesh_index(const rv_message_t *msg, unsigned *index)
+rv_control_index(const rv_message_t *msg, unsigned *index)
 {
     uint32_t value;
 
@@ -211,10 +211,10 @@ rv_mesh_index(const rv_message_t *msg, unsigned *index)
 }
 
 int
-rv_mesh_reopened(const rv_mesh_log_t *log)
+rv_control_reopened(const rv_control_log_t *log)
 {
     const rv_process_t *self = rv_process_self();
-    const rv_message_t msg = { .type = RV_MESH_REOPENED,
+    const rv_message_t msg = { .type = RV_CONTROL_REOPENED,
         .slot = self->slot,
         .generation = self->generation,
         .length = sizeof(*log),
@@ -226,7 +226,7 @@ rv_mesh_reopened(const rv_mesh_log_t *log)
 }
 
 int
-rv_mesh_is_genuine(const rv_message_t *msg)
+rv_control_is_genuine(const rv_message_t *msg)
 {
     if (msg->slot == RV_PROCESS_MASTER)
         return msg->pid == rv_process_master();
@@ -235,8 +235,8 @@ rv_mesh_is_genuine(const rv_message_t *msg)
         return 0;
 
     const rv_process_t *p = rv_process_at(msg->slot);
-    int control =
-        msg->type < RV_MESH_USER && msg->type != RV_MESH_READY && msg->type != RV_MESH_REOPENED;
+    int control = msg->type < RV_CONTROL_USER && msg->type != RV_CONTROL_READY
+        && msg->type != RV_CONTROL_REOPENED;
     return p->state != RV_PROCESS_FREE && p->pid == msg->pid && p->generation == msg->generation
         && !control;
 }

@@ -1,11 +1,11 @@
 /*
- * rv_mesh: forked workers that are introduced to each other, and part.
+ * rv_control: forked workers that are introduced to each other, and part.
  *
  * The test is the master. Each worker writes what it receives into a log in
  * shared memory, greets whom it gets to know once it may, and tells how many
  * descriptors it has when asked. A stopped worker is one that does not read.
  */
-#include "rv_mesh.h"
+#include "rv_control.h"
 
 #include <check.h>
 #include <dirent.h>
@@ -18,7 +18,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { HELLO = RV_MESH_USER, ASK, FILL };
+enum { HELLO = RV_CONTROL_USER, ASK, FILL };
 enum { MAX_WORKERS = 64, MAX_NOTES = 256, LIMIT_MSEC = 60 * 1000 };
 
 typedef struct {
@@ -61,7 +61,7 @@ note(unsigned type, unsigned slot, const rv_message_t *msg)
 
     if (n == MAX_NOTES)
         _exit(99);
-    own_log->note[n] = (note_t){ type, slot, rv_mesh_is_genuine(msg), msg->pid };
+    own_log->note[n] = (note_t){ type, slot, rv_control_is_genuine(msg), msg->pid };
     atomic_store(&own_log->count, n + 1);
 }
 
@@ -80,12 +80,12 @@ greet(const rv_process_t *p)
 static void
 take_peer(rv_message_t *msg)
 {
-    rv_mesh_peer_t peer;
+    rv_process_id_t peer;
 
-    if (rv_mesh_peer(msg, &peer) != RV_OK)
+    if (rv_control_peer(msg, &peer) != RV_OK)
         _exit(98);
     note(msg->type, peer.slot, msg);
-    if (rv_mesh_enter(msg, &peer) != RV_OK)
+    if (rv_control_enter(msg, &peer) != RV_OK)
         _exit(97);
     greet(rv_process_at(peer.slot));
 }
@@ -93,22 +93,22 @@ take_peer(rv_message_t *msg)
 static void
 take(rv_message_t *msg)
 {
-    rv_mesh_log_t log;
+    rv_control_log_t log;
 
     switch (msg->type) {
-    case RV_MESH_OPEN:
-    case RV_MESH_CLOSE:
+    case RV_CONTROL_OPEN:
+    case RV_CONTROL_CLOSE:
         take_peer(msg);
         break;
-    case RV_MESH_START:
+    case RV_CONTROL_START:
         note(msg->type, msg->slot, msg);
         started = 1;
         for (rv_process_t *p = rv_process_each(NULL); p != NULL; p = rv_process_each(p))
             greet(p);
         break;
-    case RV_MESH_REOPEN:
-        if (rv_mesh_log(msg, &log) != RV_OK || write(msg->fd, "x", 1) != 1
-            || rv_mesh_reopened(&log) != RV_OK)
+    case RV_CONTROL_REOPEN:
+        if (rv_control_log(msg, &log) != RV_OK || write(msg->fd, "x", 1) != 1
+            || rv_control_reopened(&log) != RV_OK)
             _exit(96);
         note(msg->type, log.output, msg);
         break;
@@ -132,9 +132,9 @@ work(void *data)
     rv_message_t msg = { 0 };
 
     own_log = data;
-    if (rv_mesh_ready() != RV_OK)
+    if (rv_control_ready() != RV_OK)
         return 1;
-    while (msg.type != RV_MESH_TERMINATE) {
+    while (msg.type != RV_CONTROL_TERMINATE) {
         int result = rv_channel_receive(ch, &msg);
 
         if (result == RV_AGAIN)
@@ -202,18 +202,18 @@ spawn(unsigned generation)
     spawned++;
     for (int left = LIMIT_MSEC; rv_channel_receive(p->channel[0], &msg) != RV_OK;)
         ck_assert(wait_a_little(&left));
-    ck_assert_uint_eq(msg.type, RV_MESH_READY);
-    ck_assert(rv_mesh_is_genuine(&msg));
+    ck_assert_uint_eq(msg.type, RV_CONTROL_READY);
+    ck_assert(rv_control_is_genuine(&msg));
     return p;
 }
 
 static void
 introduce(rv_process_t *p)
 {
-    rv_mesh_open(p);
-    ck_assert_int_eq(rv_mesh_is_open(p), 1);
-    ck_assert_int_eq(rv_mesh_order(p, RV_MESH_START), RV_OK);
-    wait_for(p, RV_MESH_START, RV_PROCESS_MASTER);
+    rv_control_open(p);
+    ck_assert_int_eq(rv_control_is_open(p), 1);
+    ck_assert_int_eq(rv_control_order(p, RV_CONTROL_START), RV_OK);
+    wait_for(p, RV_CONTROL_START, RV_PROCESS_MASTER);
 }
 
 static void
@@ -221,7 +221,7 @@ bury(rv_process_t *p)
 {
     ck_assert_int_eq(kill(p->pid, SIGKILL), 0);
     ck_assert_int_eq(waitpid(p->pid, NULL, 0), p->pid);
-    rv_mesh_close(p);
+    rv_control_close(p);
     rv_process_release(p);
 }
 
@@ -278,7 +278,7 @@ terminate_all(void)
     for (rv_process_t *p = rv_process_each(NULL); p != NULL; p = rv_process_each(p)) {
         int status;
 
-        ck_assert_int_eq(rv_mesh_order(p, RV_MESH_TERMINATE), RV_OK);
+        ck_assert_int_eq(rv_control_order(p, RV_CONTROL_TERMINATE), RV_OK);
         ck_assert_int_eq(waitpid(p->pid, &status, 0), p->pid);
         ck_assert_msg(status == 0, "worker in slot %u: status %#x", p->slot, status);
         rv_process_release(p);
@@ -307,7 +307,7 @@ START_TEST(everybody_can_speak_to_everybody_it_knows)
     /* of the later ones it was told, the earlier ones it has inherited */
     for (unsigned i = 0; i < WORKERS * WORKERS; i++)
         ck_assert_uint_eq(
-            count(p[i / WORKERS], RV_MESH_OPEN, i % WORKERS), i % WORKERS > i / WORKERS);
+            count(p[i / WORKERS], RV_CONTROL_OPEN, i % WORKERS), i % WORKERS > i / WORKERS);
     terminate_all();
 }
 END_TEST
@@ -349,22 +349,22 @@ START_TEST(open_that_waits_keeps_the_new_one_from_starting)
     rv_process_t *stopped = spawn(1), *other = spawn(1);
 
     introduce(stopped);
-    rv_mesh_open(other);
+    rv_control_open(other);
     stop_reading(stopped);
 
     rv_process_t *p = spawn(1);
-    ck_assert_int_eq(rv_mesh_is_open(p), 1); /* nothing was said of it yet */
-    rv_mesh_open(p);
-    ck_assert_int_eq(rv_mesh_is_open(p), 0);
-    ck_assert_int_eq(rv_mesh_is_open(other), 1);
+    ck_assert_int_eq(rv_control_is_open(p), 1); /* nothing was said of it yet */
+    rv_control_open(p);
+    ck_assert_int_eq(rv_control_is_open(p), 0);
+    ck_assert_int_eq(rv_control_is_open(other), 1);
     stopped->state = RV_PROCESS_DRAINING; /* it would not be waited for */
-    ck_assert_int_eq(rv_mesh_is_open(p), 1);
+    ck_assert_int_eq(rv_control_is_open(p), 1);
     stopped->state = RV_PROCESS_READY;
-    wait_for(other, RV_MESH_OPEN, p->slot); /* who reads knows it already */
+    wait_for(other, RV_CONTROL_OPEN, p->slot); /* who reads knows it already */
 
     go_on(stopped);
-    ck_assert_int_eq(rv_mesh_is_open(p), 1);
-    ck_assert_int_eq(rv_mesh_order(p, RV_MESH_START), RV_OK);
+    ck_assert_int_eq(rv_control_is_open(p), 1);
+    ck_assert_int_eq(rv_control_order(p, RV_CONTROL_START), RV_OK);
     wait_for(stopped, HELLO, p->slot);
     assert_all_genuine(stopped);
     terminate_all();
@@ -381,14 +381,14 @@ START_TEST(who_comes_and_goes_unseen_is_one_close)
     stop_reading(stopped);
     for (int i = 0; i < 5; i++) {
         rv_process_t *p = spawn(1);
-        rv_mesh_open(p);
+        rv_control_open(p);
         ck_assert_uint_eq(p->slot, 1);
         bury(p);
     }
     go_on(stopped);
     ck_assert_int_eq(ask(stopped), held);
-    ck_assert_uint_eq(count(stopped, RV_MESH_OPEN, 1), 0);
-    ck_assert_uint_eq(count(stopped, RV_MESH_CLOSE, 1), 1);
+    ck_assert_uint_eq(count(stopped, RV_CONTROL_OPEN, 1), 0);
+    ck_assert_uint_eq(count(stopped, RV_CONTROL_CLOSE, 1), 1);
     terminate_all();
 }
 END_TEST
@@ -399,18 +399,18 @@ START_TEST(successor_that_comes_unseen_is_one_open)
 
     introduce(stopped);
     introduce(p);
-    rv_mesh_open(p);
+    rv_control_open(p);
     int held = ask(stopped);
     stop_reading(stopped);
     bury(p);
     ck_assert_ptr_eq(spawn(2), p);
-    rv_mesh_open(p);
+    rv_control_open(p);
     go_on(stopped);
 
-    ck_assert_int_eq(rv_mesh_order(p, RV_MESH_START), RV_OK);
-    wait_for(stopped, RV_MESH_OPEN, 1);
+    ck_assert_int_eq(rv_control_order(p, RV_CONTROL_START), RV_OK);
+    wait_for(stopped, RV_CONTROL_OPEN, 1);
     ck_assert_int_eq(ask(stopped), held);
-    ck_assert_uint_eq(count(stopped, RV_MESH_CLOSE, 1), 0);
+    ck_assert_uint_eq(count(stopped, RV_CONTROL_CLOSE, 1), 0);
     wait_for(stopped, HELLO, 1);
     ck_assert_int_eq(log_of(stopped)->note[atomic_load(&log_of(stopped)->count) - 1].pid, p->pid);
     assert_all_genuine(stopped);
@@ -420,15 +420,16 @@ END_TEST
 
 START_TEST(orders_arrive_once_and_in_order)
 {
-    static const rv_mesh_type_t orders[] = { RV_MESH_START, RV_MESH_QUIT, RV_MESH_TERMINATE };
+    static const rv_control_type_t orders[] = { RV_CONTROL_START, RV_CONTROL_QUIT,
+        RV_CONTROL_TERMINATE };
     rv_process_t *p = spawn(1);
     int status;
 
     stop_reading(p);
     for (int i = 0; i < 10; i++)
-        ck_assert_int_eq(rv_mesh_order(p, RV_MESH_START), RV_OK);
+        ck_assert_int_eq(rv_control_order(p, RV_CONTROL_START), RV_OK);
     for (size_t i = 1; i < rv_countof(orders); i++)
-        ck_assert_int_eq(rv_mesh_order(p, orders[i]), RV_OK);
+        ck_assert_int_eq(rv_control_order(p, orders[i]), RV_OK);
     go_on(p);
     ck_assert_int_eq(waitpid(p->pid, &status, 0), p->pid);
     ck_assert_int_eq(status, 0);
@@ -438,7 +439,7 @@ START_TEST(orders_arrive_once_and_in_order)
     for (size_t i = 0; i < rv_countof(orders); i++)
         ck_assert_uint_eq(log->note[i].type, orders[i]);
     assert_all_genuine(p);
-    ck_assert_int_eq(rv_mesh_order(p, RV_MESH_QUIT), RV_ERROR);
+    ck_assert_int_eq(rv_control_order(p, RV_CONTROL_QUIT), RV_ERROR);
     rv_process_release(p);
 }
 END_TEST
@@ -452,11 +453,11 @@ take_answers(rv_process_t *p)
     for (int left = LIMIT_MSEC; p->reopening > 0;) {
         if (rv_channel_receive(p->channel[0], &msg) != RV_OK)
             ck_assert(wait_a_little(&left));
-        else if (msg.type == RV_MESH_REOPENED)
-            ck_assert_int_eq(rv_mesh_take_reopened(p, &msg), RV_OK);
+        else if (msg.type == RV_CONTROL_REOPENED)
+            ck_assert_int_eq(rv_control_take_reopened(p, &msg), RV_OK);
     }
     msg = (rv_message_t){ .length = 3, .data = "xx" };
-    ck_assert_int_eq(rv_mesh_take_reopened(p, &msg), RV_ERROR);
+    ck_assert_int_eq(rv_control_take_reopened(p, &msg), RV_ERROR);
 }
 
 START_TEST(reopened_logs_reach_everybody_the_last_of_each_counts)
@@ -467,21 +468,21 @@ START_TEST(reopened_logs_reach_everybody_the_last_of_each_counts)
 
     ck_assert_int_eq(pipe(old) | pipe(now) | pipe(other), 0);
     stop_reading(stopped);
-    rv_mesh_reopen(3, old[1], 1);
-    rv_mesh_reopen(3, now[1], 2);
-    rv_mesh_reopen(4, other[1], 2);
-    ck_assert_int_eq(rv_mesh_has_reopened(2), 0);
-    ck_assert_int_eq(rv_mesh_has_reopened(1), 1); /* nobody waits for that one any more */
-    wait_for(p, RV_MESH_REOPEN, 4);
+    rv_control_reopen(3, old[1], 1);
+    rv_control_reopen(3, now[1], 2);
+    rv_control_reopen(4, other[1], 2);
+    ck_assert_int_eq(rv_control_has_reopened(2), 0);
+    ck_assert_int_eq(rv_control_has_reopened(1), 1); /* nobody waits for that one any more */
+    wait_for(p, RV_CONTROL_REOPEN, 4);
     take_answers(p);
-    ck_assert_int_eq(rv_mesh_has_reopened(2), 0);
+    ck_assert_int_eq(rv_control_has_reopened(2), 0);
     go_on(stopped);
-    wait_for(stopped, RV_MESH_REOPEN, 4);
+    wait_for(stopped, RV_CONTROL_REOPEN, 4);
     take_answers(stopped);
-    ck_assert_int_eq(rv_mesh_has_reopened(2), 1);
+    ck_assert_int_eq(rv_control_has_reopened(2), 1);
 
-    ck_assert_uint_eq(count(stopped, RV_MESH_REOPEN, 3), 1);
-    ck_assert_uint_eq(count(p, RV_MESH_REOPEN, 3), 2);
+    ck_assert_uint_eq(count(stopped, RV_CONTROL_REOPEN, 3), 1);
+    ck_assert_uint_eq(count(p, RV_CONTROL_REOPEN, 3), 2);
     ck_assert_int_eq(read(old[0], bytes, sizeof(bytes)), 1);
     ck_assert_int_eq(read(now[0], bytes, sizeof(bytes)), 2);
     ck_assert_int_eq(read(other[0], bytes, sizeof(bytes)), 2);
@@ -492,7 +493,7 @@ END_TEST
 static Suite *
 mesh_suite(void)
 {
-    Suite *suite = suite_create("mesh");
+    Suite *suite = suite_create("control");
     TCase *tcase = tcase_create("mesh");
 
     tcase_set_timeout(tcase, 120);
