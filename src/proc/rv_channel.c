@@ -13,6 +13,8 @@
  */
 #include "rv_channel.h"
 
+#include "rv_channel_queue.h"
+#include "rv_channel_record.h"
 #include "rv_channel_socket.h"
 #include "rv_fd.h"
 
@@ -22,46 +24,24 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define MAGIC UINT32_C(0x72766d31) /* "rvm1" */
-
-typedef struct {
-    uint32_t magic;
-    uint32_t type;
-    uint32_t length;
-    uint32_t slot;
-    uint32_t generation;
-    uint32_t pid; /* the word of those whose kernel gives none */
-} header_t;
-
-enum {
-    RECORD = sizeof(header_t) + RV_CHANNEL_DATA,
-    DRAINED = 4096 /* more messages than a socket holds */
-};
-
-typedef struct waiting_s {
-    struct waiting_s *next;
-    uint32_t key;
-    int fd;
-    size_t length; /* of record */
-    size_t done;   /* of it already written, on a stream */
-    char record[];
-} waiting_t;
+enum { DRAINED = 4096 /* more messages than a socket holds */ };
 
 struct rv_channel_s {
     const rv_channel_transport_t *transport;
     int fd;
-    waiting_t *first;
-    waiting_t **last;
+    int corked;
+    int was_full; /* a send was refused, and that there is room was not told yet */
+    int has_room; /* and now there is */
+    rv_channel_queue_t queue;
     rv_channel_counts_t counts;
 
     void (*waiting)(rv_channel_t *, int, void *);
     void *data;
 
-    char *record;  /* what is received */
-    size_t filled; /* of it, on a stream */
-    int received_fd;
+    rv_channel_record_t *in; /* NULL: nothing was received yet */
 };
 
+static size_t limit = RV_CHANNEL_QUEUE;
 static rv_channel_totals_t totals;
 
 static const rv_channel_transport_t transports[] = {
@@ -99,25 +79,22 @@ rv_channel_create(const rv_channel_transport_t *transport, int fd)
     }
     ch->transport = transport == NULL ? &transports[0] : transport;
     ch->fd = fd;
-    ch->received_fd = -1;
-    ch->last = &ch->first;
+    rv_channel_queue_init(&ch->queue);
     return ch;
 }
 
-static void
-drop_first(rv_channel_t *ch)
+void
+rv_channel_set_limit(size_t bytes)
 {
-    waiting_t *w = ch->first;
+    limit = bytes;
+}
 
-    totals.queued--;
-    ch->first = w->next;
-    if (ch->first == NULL)
-        ch->last = &ch->first;
-
-    if (w->key == 0)
-        ch->counts.queued -= w->length;
-    rv_fd_close(&w->fd);
-    free(w);
+static void
+forget_waiting(rv_channel_t *ch)
+{
+    totals.queued -= ch->queue.count;
+    rv_channel_queue_clear(&ch->queue);
+    ch->was_full = 0;
 }
 
 void
@@ -126,21 +103,19 @@ rv_channel_destroy(rv_channel_t *ch)
     if (ch == NULL)
         return;
 
-    while (ch->first != NULL)
-        drop_first(ch);
-    rv_fd_discard(&ch->received_fd);
+    forget_waiting(ch);
+    rv_channel_record_forget(ch->in);
     rv_fd_close(&ch->fd);
-    free(ch->record);
+    free(ch->in);
     free(ch);
 }
 
 void
 rv_channel_inherit(rv_channel_t *ch)
 {
-    while (ch->first != NULL)
-        drop_first(ch);
-    rv_fd_discard(&ch->received_fd);
-    ch->filled = 0;
+    totals.most = 0;
+    forget_waiting(ch);
+    rv_channel_record_forget(ch->in);
 }
 
 int
@@ -150,8 +125,10 @@ rv_channel_fd(const rv_channel_t *ch)
 }
 
 const rv_channel_counts_t *
-rv_channel_counts(const rv_channel_t *ch)
+rv_channel_counts(rv_channel_t *ch)
 {
+    ch->counts.queued = ch->queue.bytes;
+    ch->counts.waiting = ch->queue.count;
     return &ch->counts;
 }
 
@@ -173,7 +150,7 @@ rv_channel_on_waiting(rv_channel_t *ch, void (*waiting)(rv_channel_t *, int, voi
 {
     ch->waiting = waiting;
     ch->data = data;
-    if (ch->first != NULL)
+    if (ch->queue.first != NULL && !ch->corked)
         tell_waiting(ch, 1);
 }
 
@@ -185,148 +162,174 @@ rv_channel_waiting_data(const rv_channel_t *ch)
 
 /* --- sending --------------------------------------------------------------------- */
 
-/* The bytes that go over the socket; how many. */
-static size_t
-write_record(const rv_channel_t *ch, const rv_message_t *msg, char *record)
+static void
+count_sent(rv_channel_t *ch)
 {
-    header_t h = { .magic = MAGIC,
-        .type = msg->type,
-        .length = msg->length,
-        .slot = msg->slot,
-        .generation = msg->generation,
-        .pid = (uint32_t) getpid() };
-    size_t used = sizeof(h) + msg->length;
-
-    memcpy(record, &h, sizeof(h));
-    if (msg->length > 0)
-        memcpy(record + sizeof(h), msg->data, msg->length);
-    if (!ch->transport->whole_records)
-        return used;
-
-    memset(record + used, 0, RECORD - used);
-    return RECORD;
+    ch->counts.sent++;
+    totals.sent++;
 }
 
-/* Takes a waiting control message with this key out of the queue. Not one of
- * which a stream has seen a part. */
 static void
-remove_key(rv_channel_t *ch, uint32_t key)
+count_dropped(rv_channel_t *ch, unsigned count)
 {
-    for (waiting_t **p = &ch->first; *p != NULL; p = &(*p)->next) {
-        waiting_t *w = *p;
-
-        if (w->key != key || w->done > 0)
-            continue;
-        *p = w->next;
-        if (ch->last == &w->next)
-            ch->last = p;
-        totals.queued--;
-        rv_fd_close(&w->fd);
-        free(w);
-        return;
-    }
+    ch->counts.dropped += count;
+    totals.dropped += count;
 }
 
 static int
-queue_record(
-    rv_channel_t *ch, const rv_message_t *msg, const char *record, size_t length, size_t done)
+refuse_to_send(rv_channel_t *ch)
 {
-    if (msg->key == 0 && ch->counts.queued + length > RV_CHANNEL_QUEUE) {
-        ch->counts.full++;
-        totals.full++;
-        return RV_AGAIN;
+    ch->counts.full++;
+    totals.full++;
+    return RV_AGAIN;
+}
+
+static int
+enqueue(rv_channel_t *ch, const rv_message_t *msg, const struct iovec *parts, size_t done)
+{
+    unsigned before = ch->queue.count, dropped = 0;
+
+    if (msg->key == 0 && msg->policy == RV_CHANNEL_NOW && done == 0)
+        return refuse_to_send(ch);
+
+    int result = rv_channel_queue_add(&ch->queue, msg, parts, done, limit, &dropped);
+    if (result == RV_AGAIN) {
+        ch->was_full = 1;
+        return refuse_to_send(ch);
     }
+    if (result != RV_OK)
+        return result;
 
-    waiting_t *w = malloc(sizeof(*w) + length);
-    if (w == NULL)
-        return RV_ERROR;
-
-    memcpy(w->record, record, length);
-    w->length = length;
-    w->done = done;
-    w->key = msg->key;
-    w->next = NULL;
-    w->fd = msg->fd == -1 ? -1 : rv_fd_dup(msg->fd);
-    if (msg->fd != -1 && w->fd == -1) {
-        free(w);
-        return RV_ERROR;
-    }
-
-    if (msg->key != 0)
-        remove_key(ch, msg->key);
-    int was_empty = ch->first == NULL;
-    *ch->last = w;
-    ch->last = &w->next;
-    ch->counts.queued += msg->key == 0 ? length : 0;
-    totals.queued++;
-    if (was_empty)
+    count_dropped(ch, dropped);
+    totals.queued += ch->queue.count - before;
+    ch->counts.most = rv_max(ch->counts.most, ch->queue.bytes);
+    totals.most = rv_max(totals.most, (uint64_t) ch->queue.bytes);
+    if (before == 0 && !ch->corked)
         tell_waiting(ch, 1);
     return RV_OK;
+}
+
+/* The first descriptor and the others, in one place. */
+static unsigned
+collect_descriptors(const rv_message_t *msg, int *fds)
+{
+    if (msg->fd == -1)
+        return 0;
+
+    fds[0] = msg->fd;
+    if (msg->more_count > 0)
+        memcpy(fds + 1, msg->more, msg->more_count * sizeof(int));
+    return 1 + msg->more_count;
 }
 
 int
 rv_channel_send(rv_channel_t *ch, const rv_message_t *msg)
 {
-    char record[RECORD];
+    static const char zeros[RV_CHANNEL_DATA];
+    char padded[RV_CHANNEL_DATA];
+    int fds[RV_CHANNEL_FDS];
 
-    if (msg->length > RV_CHANNEL_DATA) {
+    if (msg->length > RV_CHANNEL_DATA || msg->more_count >= RV_CHANNEL_FDS) {
         errno = EMSGSIZE;
         return RV_ERROR;
     }
+    rv_channel_head_t h = rv_channel_record_head(msg);
+    struct iovec parts[2] = { { &h, sizeof(h) }, { (void *) (uintptr_t) msg->data, msg->length } };
 
-    size_t length = write_record(ch, msg, record);
-    if (ch->first != NULL)
-        return queue_record(ch, msg, record, length, 0);
+    if (ch->transport->whole_records) {
+        memcpy(padded, msg->length > 0 ? msg->data : zeros, msg->length);
+        memcpy(padded + msg->length, zeros, sizeof(padded) - msg->length);
+        parts[1] = (struct iovec){ padded, sizeof(padded) };
+    }
+    if (ch->queue.first != NULL || ch->corked)
+        return enqueue(ch, msg, parts, 0);
 
-    ssize_t n = rv_channel_socket_send(ch->fd, record, length, msg->fd);
+    ssize_t n = rv_channel_socket_send(ch->fd, parts, fds, collect_descriptors(msg, fds));
     if (n == -1)
-        return rv_channel_socket_would_block(errno) ? queue_record(ch, msg, record, length, 0)
-                                                    : RV_ERROR;
+        return rv_channel_socket_would_block(errno) ? enqueue(ch, msg, parts, 0) : RV_ERROR;
 
-    if ((size_t) n < length)
-        return queue_record(ch, msg, record, length, (size_t) n);
+    if ((size_t) n < parts[0].iov_len + parts[1].iov_len)
+        return enqueue(ch, msg, parts, (size_t) n);
 
-    ch->counts.sent++;
-    totals.sent++;
+    count_sent(ch);
     return RV_OK;
+}
+
+/* Gives the first that waits to the socket. RV_OK: all of it. */
+static int
+flush_first(rv_channel_t *ch)
+{
+    rv_channel_waiting_t *w = ch->queue.first;
+    const struct iovec parts[2] = { { w->record + w->done, w->length - w->done }, { NULL, 0 } };
+    ssize_t n = rv_channel_socket_send(ch->fd, parts, w->fd, w->done == 0 ? w->fd_count : 0);
+
+    if (n == -1)
+        return rv_channel_socket_would_block(errno) ? RV_AGAIN : RV_ERROR;
+
+    w->done += (size_t) n;
+    if (w->done < w->length)
+        return RV_AGAIN;
+    rv_channel_queue_drop(&ch->queue);
+    totals.queued--;
+    count_sent(ch);
+    return RV_OK;
+}
+
+static void
+note_room(rv_channel_t *ch)
+{
+    if (!ch->was_full || ch->queue.bytes > limit / 2)
+        return;
+    ch->was_full = 0;
+    ch->has_room = 1;
+    totals.roomy++;
 }
 
 int
 rv_channel_flush(rv_channel_t *ch)
 {
-    while (ch->first != NULL) {
-        waiting_t *w = ch->first;
-        ssize_t n = rv_channel_socket_send(
-            ch->fd, w->record + w->done, w->length - w->done, w->done == 0 ? w->fd : -1);
+    int result = RV_OK;
 
-        if (n == -1 && rv_channel_socket_would_block(errno))
-            return RV_AGAIN;
-        if (n == -1)
-            break;
+    if (ch->corked)
+        return RV_AGAIN;
+    while (result == RV_OK && ch->queue.first != NULL)
+        result = flush_first(ch);
+    note_room(ch);
+    if (result == RV_AGAIN)
+        return RV_AGAIN;
 
-        w->done += (size_t) n;
-        if (w->done < w->length)
-            return RV_AGAIN;
-        ch->counts.sent++;
-        totals.sent++;
-        drop_first(ch);
+    if (result == RV_ERROR) {
+        count_dropped(ch, rv_channel_queue_count_data(&ch->queue));
+        forget_waiting(ch);
     }
-
-    int failed = ch->first != NULL;
-    while (ch->first != NULL)
-        drop_first(ch);
     tell_waiting(ch, 0);
-    return failed ? RV_ERROR : RV_OK;
+    return result;
+}
+
+int
+rv_channel_take_room(rv_channel_t *ch)
+{
+    int room = ch->has_room;
+
+    ch->has_room = 0;
+    return room;
+}
+
+void
+rv_channel_cork(rv_channel_t *ch, int on)
+{
+    if (ch->corked == on)
+        return;
+
+    ch->corked = on;
+    if (ch->queue.first != NULL)
+        tell_waiting(ch, !on);
 }
 
 int
 rv_channel_is_waiting(const rv_channel_t *ch, uint32_t key)
 {
-    for (const waiting_t *w = ch->first; w != NULL; w = w->next) {
-        if (w->key == key)
-            return 1;
-    }
-    return 0;
+    return rv_channel_queue_has(&ch->queue, key);
 }
 
 /* --- receiving ------------------------------------------------------------------- */
@@ -335,66 +338,44 @@ rv_channel_is_waiting(const rv_channel_t *ch, uint32_t key)
 static int
 refuse(rv_channel_t *ch)
 {
-    rv_fd_discard(&ch->received_fd);
-    ch->filled = 0;
+    rv_channel_record_forget(ch->in);
     ch->counts.refused++;
     totals.refused++;
     errno = EPROTO;
     return RV_ERROR;
 }
 
-/* The sender's pid: the kernel's word, or where it gives none the message's. */
-static pid_t
-sender_pid(pid_t kernel, const header_t *h)
-{
-    return RV_HAVE_SCM_CREDENTIALS ? kernel : (pid_t) h->pid;
-}
-
 int
 rv_channel_receive(rv_channel_t *ch, rv_message_t *msg)
 {
-    rv_channel_received_t got;
-    header_t h;
+    int whole = ch->transport->whole_records;
+    pid_t pid;
 
-    if (ch->record == NULL && (ch->record = malloc(RECORD)) == NULL)
+    if (ch->in == NULL && (ch->in = calloc(1, sizeof(*ch->in))) == NULL)
         return RV_ERROR;
 
-    int result =
-        rv_channel_socket_receive(ch->fd, ch->record + ch->filled, RECORD - ch->filled, &got);
+    int result = rv_channel_record_collect(ch->in, ch->fd, whole, &pid);
+    if (result == RV_OK)
+        result = rv_channel_record_read(ch->in, whole, pid, msg);
     if (result == RV_ERROR && errno == EPROTO)
         return refuse(ch);
     if (result != RV_OK)
         return result;
 
-    if (got.fd != -1) {
-        rv_fd_discard(&ch->received_fd);
-        ch->received_fd = got.fd;
-    }
-    ch->filled += got.length;
-    if (ch->transport->whole_records && ch->filled < RECORD)
-        return RV_AGAIN;
-
-    size_t filled = ch->filled;
-    ch->filled = 0;
-    if (filled < sizeof(h))
-        return refuse(ch);
-    memcpy(&h, ch->record, sizeof(h));
-
-    size_t whole = ch->transport->whole_records ? RECORD : sizeof(h) + h.length;
-    if (h.magic != MAGIC || h.length > RV_CHANNEL_DATA || h.type > UINT16_MAX || filled != whole)
-        return refuse(ch);
-
-    *msg = (rv_message_t){ .type = (uint16_t) h.type,
-        .slot = h.slot,
-        .generation = h.generation,
-        .length = h.length,
-        .data = ch->record + sizeof(h),
-        .fd = ch->received_fd,
-        .pid = sender_pid(got.pid, &h) };
-    ch->received_fd = -1;
     ch->counts.received++;
     totals.received++;
     return RV_OK;
+}
+
+void
+rv_channel_discard(rv_message_t *msg)
+{
+    rv_fd_discard(&msg->fd);
+    for (; msg->more_count > 0; msg->more_count--) {
+        int fd = msg->more[msg->more_count - 1];
+
+        rv_fd_discard(&fd);
+    }
 }
 
 uint64_t
@@ -413,7 +394,7 @@ rv_channel_drain(rv_channel_t *ch)
         int result = rv_channel_receive(ch, &msg);
 
         if (result == RV_OK)
-            rv_fd_discard(&msg.fd);
+            rv_channel_discard(&msg);
         else if (result != RV_ERROR || errno != EPROTO)
             return;
     }

@@ -1,9 +1,8 @@
 /*
  * rv_channel: one end of a worker's socketpair.
  *
- * A message is a type, at most RV_CHANNEL_DATA bytes and at most one
- * descriptor. It arrives whole or not at all, with the sender's pid as the
- * kernel knows it.
+ * A message is a type, at most RV_CHANNEL_DATA bytes and a few descriptors. It
+ * arrives whole or not at all, with the sender's pid as the kernel knows it.
  */
 #ifndef RV_CHANNEL_H
 #define RV_CHANNEL_H
@@ -13,21 +12,38 @@
 #include <sys/types.h>
 
 #define RV_CHANNEL_DATA 16384          /* bytes in one message */
-#define RV_CHANNEL_QUEUE (1024 * 1024) /* bytes of data that wait in one queue */
+#define RV_CHANNEL_FDS 253             /* descriptors in one message, what the kernel takes */
+#define RV_CHANNEL_QUEUE (1024 * 1024) /* bytes that wait in one queue, unless told otherwise */
+
+/* What becomes of a message that the kernel does not take at once. */
+typedef enum {
+    RV_CHANNEL_FAIL = 0, /* it waits; where the queue is full it is refused */
+    RV_CHANNEL_OLDEST,   /* it waits; where the queue is full the oldest of its type are dropped */
+    RV_CHANNEL_COALESCE, /* it waits in the place of one of its type that is about the same */
+    RV_CHANNEL_NOW       /* it is refused */
+} rv_channel_policy_t;
 
 typedef struct {
     uint16_t type;
+    uint16_t flags; /* for the layer above, and so is call: they travel with it */
+    uint32_t call;
     uint32_t slot;       /* the sender's */
     uint32_t generation; /* the sender's */
     uint32_t length;     /* of data, bytes */
     const void *data;
-    int fd;    /* -1: none. Sent: stays the caller's. Received: becomes the caller's */
-    pid_t pid; /* received: the kernel's word for who sent it */
+    int fd;              /* -1: none. Sent: stays the caller's. Received: becomes the caller's */
+    const int *more;     /* further ones, as fd; only where that is not -1 */
+    unsigned more_count; /* while it waits a message can have one */
+    pid_t pid;           /* received: the kernel's word for who sent it */
+    uint64_t sent;       /* received: us, when it was given to rv_channel_send */
     /*
      * Sent: not 0 for a control message. One with the same key that still
      * waits is replaced by this one, and a control message is never refused.
      */
     uint32_t key;
+    rv_channel_policy_t policy; /* sent: of what is no control message */
+    uint64_t same;              /* sent: what it is about, for COALESCE */
+    size_t weight;              /* sent: bytes that it takes beside its own, while it waits */
 } rv_message_t;
 
 typedef struct {
@@ -35,7 +51,10 @@ typedef struct {
     uint64_t received;
     uint64_t refused; /* received and thrown away */
     uint64_t full;    /* sends answered with RV_AGAIN */
-    size_t queued;    /* bytes of data waiting now */
+    uint64_t dropped; /* messages that waited and made way for others, or whose receiver died */
+    size_t queued;    /* bytes waiting now, without control messages */
+    size_t most;      /* the most that there were */
+    unsigned waiting; /* messages waiting now, control messages too */
 } rv_channel_counts_t;
 
 /* Of all channels that this process has, or had. After a fork they go on from
@@ -45,7 +64,10 @@ typedef struct {
     uint64_t received;
     uint64_t refused;
     uint64_t full;
+    uint64_t dropped;
     uint64_t queued; /* messages waiting now, control messages too */
+    uint64_t most;   /* bytes: the most that waited in one of them */
+    uint64_t roomy;  /* how often one that had been full had room again */
 } rv_channel_totals_t;
 
 typedef struct rv_channel_s rv_channel_t;
@@ -71,12 +93,15 @@ rv_channel_t *rv_channel_create(const rv_channel_transport_t *transport, int fd)
 /* Closes the descriptor and gives up what waits. NULL is allowed. */
 void rv_channel_destroy(rv_channel_t *ch);
 
+/* The bytes that may wait in each queue from now on. */
+void rv_channel_set_limit(size_t bytes);
+
 /* After a fork, in the child: forgets what the parent had waiting. The
  * descriptor stays, and so does whom to tell. */
 void rv_channel_inherit(rv_channel_t *ch);
 
 int rv_channel_fd(const rv_channel_t *ch);
-const rv_channel_counts_t *rv_channel_counts(const rv_channel_t *ch);
+const rv_channel_counts_t *rv_channel_counts(rv_channel_t *ch);
 
 const rv_channel_totals_t *rv_channel_totals(void);
 
@@ -88,10 +113,17 @@ void *rv_channel_waiting_data(const rv_channel_t *ch);
 
 /*
  * Sends, or queues what the kernel does not take at once, with a copy of the
- * data and a duplicate of the descriptor. RV_OK; RV_AGAIN: the queue is full, nothing was sent;
- * RV_ERROR: the other end is gone (EPIPE, ECONNRESET), or the message too long (EMSGSIZE).
+ * data and duplicates of the descriptors. RV_OK; RV_AGAIN: the queue is full (or, with
+ * the policy NOW, the socket), nothing was sent; RV_ERROR: the other end is gone (EPIPE,
+ * ECONNRESET), or the message too long (EMSGSIZE).
  */
 int rv_channel_send(rv_channel_t *ch, const rv_message_t *msg);
+
+/* 1, once after a send was refused because the queue was full: now half of it is free. */
+int rv_channel_take_room(rv_channel_t *ch);
+
+/* Holds all messages back in the queue (1), or no more (0). */
+void rv_channel_cork(rv_channel_t *ch, int on);
 
 /* Sends what waits. RV_OK: nothing waits any more; RV_AGAIN; RV_ERROR: the other end is gone, and
  * what waited has been given up. */
@@ -101,13 +133,16 @@ int rv_channel_flush(rv_channel_t *ch);
 int rv_channel_is_waiting(const rv_channel_t *ch, uint32_t key);
 
 /*
- * Takes one message. msg->data is valid until the next call; msg->fd is the
- * caller's to close. RV_OK; RV_AGAIN: none there; RV_DONE: the other end is
+ * Takes one message. msg->data and msg->more are valid until the next call; the
+ * descriptors are the caller's to close. RV_OK; RV_AGAIN: none there; RV_DONE: the other end is
  * closed; RV_ERROR: what came was no message of ours (errno EPROTO), it is
  * counted, its descriptors are closed, and the next may be asked for; or
  * another errno, then the channel is of no more use.
  */
 int rv_channel_receive(rv_channel_t *ch, rv_message_t *msg);
+
+/* Closes the descriptors of a received message that nobody has taken (set to -1). */
+void rv_channel_discard(rv_message_t *msg);
 
 /* Throws away what has come and was not received, so that destroying the channel
  * never waits, whatever descriptors a dead peer has left in it. */

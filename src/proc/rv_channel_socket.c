@@ -19,8 +19,6 @@
 #include <sys/socket.h>
 #include <sys/uio.h>
 
-enum { MAX_FDS = 253 }; /* SCM_MAX_FD, the most that a message can carry */
-
 #if !defined(SCM_PIDFD)
 #define SCM_PIDFD 4 /* younger than some C libraries */
 #endif
@@ -28,7 +26,7 @@ enum { MAX_FDS = 253 }; /* SCM_MAX_FD, the most that a message can carry */
 #if RV_HAVE_SCM_CREDENTIALS
 
 enum {
-    CONTROL = CMSG_SPACE(sizeof(int) * MAX_FDS) + CMSG_SPACE(sizeof(int))
+    CONTROL = CMSG_SPACE(sizeof(int) * RV_CHANNEL_SOCKET_FDS) + CMSG_SPACE(sizeof(int))
         + CMSG_SPACE(sizeof(struct ucred))
 };
 
@@ -53,7 +51,7 @@ take_credentials(struct cmsghdr *cmsg, pid_t *pid)
 
 #else
 
-enum { CONTROL = CMSG_SPACE(sizeof(int) * MAX_FDS) + CMSG_SPACE(sizeof(int)) };
+enum { CONTROL = CMSG_SPACE(sizeof(int) * RV_CHANNEL_SOCKET_FDS) + CMSG_SPACE(sizeof(int)) };
 
 static int
 ask_credentials(int fd)
@@ -94,20 +92,23 @@ rv_channel_socket_would_block(int err)
 }
 
 ssize_t
-rv_channel_socket_send(int socket, const void *bytes, size_t length, int fd)
+rv_channel_socket_send(int socket, const struct iovec parts[2], const int *fds, unsigned fd_count)
 {
-    char control[CMSG_SPACE(sizeof(int))] __attribute__((aligned(8))) = { 0 };
-    struct iovec iov = { .iov_base = (void *) (uintptr_t) bytes, .iov_len = length };
-    struct msghdr m = { .msg_iov = &iov, .msg_iovlen = 1 };
+    char control[CMSG_SPACE(sizeof(int) * RV_CHANNEL_SOCKET_FDS)] __attribute__((aligned(8)));
+    struct msghdr m = { .msg_iov = (struct iovec *) (uintptr_t) parts,
+        .msg_iovlen = parts[1].iov_len > 0 ? 2 : 1 };
 
-    if (fd != -1) {
+    if (fd_count > 0) {
+        size_t length = sizeof(int) * fd_count;
+
+        memset(control, 0, CMSG_SPACE(length));
         m.msg_control = control;
-        m.msg_controllen = sizeof(control);
+        m.msg_controllen = CMSG_SPACE(length);
         struct cmsghdr *cmsg = CMSG_FIRSTHDR(&m);
         cmsg->cmsg_level = SOL_SOCKET;
         cmsg->cmsg_type = SCM_RIGHTS;
-        cmsg->cmsg_len = CMSG_LEN(sizeof(int));
-        memcpy(CMSG_DATA(cmsg), &fd, sizeof(int));
+        cmsg->cmsg_len = CMSG_LEN(length);
+        memcpy(CMSG_DATA(cmsg), fds, length);
     }
 
     ssize_t n;
@@ -117,27 +118,25 @@ rv_channel_socket_send(int socket, const void *bytes, size_t length, int fd)
     return n;
 }
 
-/* Takes the descriptors out of a received message: keeps the first that was sent in *fd,
- * closes the others. Returns how many were sent. */
-static int
-take_descriptors(struct cmsghdr *cmsg, int *fd)
+/* Keeps the descriptors that were sent, closes others. */
+static void
+take_descriptors(struct cmsghdr *cmsg, rv_channel_received_t *received)
 {
     int is_sent = cmsg->cmsg_type == SCM_RIGHTS;
 
     if (cmsg->cmsg_level != SOL_SOCKET || (!is_sent && cmsg->cmsg_type != SCM_PIDFD))
-        return 0;
+        return;
 
-    int count = (int) ((cmsg->cmsg_len - CMSG_LEN(0)) / sizeof(int));
-    for (int i = 0; i < count; i++) {
+    size_t count = (cmsg->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+    for (size_t i = 0; i < count; i++) {
         int one;
 
-        memcpy(&one, CMSG_DATA(cmsg) + (size_t) i * sizeof(int), sizeof(int));
-        if (is_sent && *fd == -1)
-            *fd = one;
+        memcpy(&one, CMSG_DATA(cmsg) + i * sizeof(int), sizeof(int));
+        if (is_sent && received->fd_count < RV_CHANNEL_SOCKET_FDS)
+            received->fd[received->fd_count++] = one;
         else
             rv_fd_discard(&one);
     }
-    return is_sent ? count : 0;
 }
 
 int
@@ -148,10 +147,10 @@ rv_channel_socket_receive(int socket, void *bytes, size_t room, rv_channel_recei
     struct msghdr m = {
         .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control)
     };
-    int fds = 0;
     ssize_t n;
 
-    *received = (rv_channel_received_t){ .pid = -1, .fd = -1 };
+    received->pid = -1;
+    received->fd_count = 0;
     do
         n = recvmsg(socket, &m, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
     while (n == -1 && errno == EINTR);
@@ -160,16 +159,17 @@ rv_channel_socket_receive(int socket, void *bytes, size_t room, rv_channel_recei
         return rv_channel_socket_would_block(errno) ? RV_AGAIN : RV_ERROR;
 
     for (struct cmsghdr *c = CMSG_FIRSTHDR(&m); c != NULL; c = CMSG_NXTHDR(&m, c)) {
-        fds += take_descriptors(c, &received->fd);
+        take_descriptors(c, received);
         take_credentials(c, &received->pid);
     }
     received->length = (size_t) n;
-    if (n > 0 && fds <= 1 && !(m.msg_flags & (MSG_TRUNC | MSG_CTRUNC)))
+    if (n > 0 && !(m.msg_flags & (MSG_TRUNC | MSG_CTRUNC)))
         return RV_OK;
 
     /* the end has no sender (a stream's is said to be 0), an empty message has */
-    int is_end = n == 0 && fds == 0 && received->pid <= 0;
-    rv_fd_discard(&received->fd);
+    int is_end = n == 0 && received->fd_count == 0 && received->pid <= 0;
+    while (received->fd_count > 0)
+        rv_fd_discard(&received->fd[--received->fd_count]);
     errno = EPROTO;
     return is_end ? RV_DONE : RV_ERROR;
 }

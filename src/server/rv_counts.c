@@ -37,7 +37,10 @@ static const rv_stats_def_t channel[] = {
     { "received", RV_STATS_COUNTER, "Messages received from other processes." },
     { "refused", RV_STATS_COUNTER, "Messages received and thrown away." },
     { "full", RV_STATS_COUNTER, "Messages not sent because a queue was full." },
+    { "dropped", RV_STATS_COUNTER,
+        "Messages that waited and made way for others of their type, or lost their receiver." },
     { "queued", RV_STATS_GAUGE, "Messages that wait to be sent." },
+    { "queued_most", RV_STATS_GAUGE, "Bytes: the most that have waited for one process." },
     { NULL, 0, NULL },
 };
 
@@ -70,13 +73,15 @@ int
 rv_counts_enter(rv_stats_t *st, unsigned worker, unsigned generation)
 {
     /* what waits to be sent is counted here from now on */
-    rv_stats_change_t moved = { 0, -(int64_t) published.queued };
     int queued = entered == NULL ? RV_ERROR : rv_stats_find(entered, "channel", "queued");
     if (queued >= 0) {
-        moved.cell = (unsigned) queued;
-        rv_stats_apply(entered, &moved, 1);
+        const rv_stats_change_t moved[] = {
+            { (unsigned) queued, -(int64_t) published.queued },
+            { (unsigned) queued + 1, -(int64_t) published.most },
+        };
+        rv_stats_apply(entered, moved, rv_countof(moved));
     }
-    published.queued = 0;
+    published.queued = published.most = 0;
     entered = st;
 
     self = (rv_stats_owner_t){ .worker = worker,
@@ -146,7 +151,7 @@ void
 rv_counts_forked(void)
 {
     published = *rv_channel_totals();
-    published.queued = 0; /* a gauge: the row is new */
+    published.queued = published.most = 0; /* gauges: the row is new */
 }
 
 void
@@ -164,7 +169,9 @@ rv_counts_channels(rv_stats_t *st)
         { cell + 1, (int64_t) (now->received - published.received) },
         { cell + 2, (int64_t) (now->refused - published.refused) },
         { cell + 3, (int64_t) (now->full - published.full) },
-        { cell + 4, (int64_t) (now->queued - published.queued) },
+        { cell + 4, (int64_t) (now->dropped - published.dropped) },
+        { cell + 5, (int64_t) (now->queued - published.queued) },
+        { cell + 6, (int64_t) (now->most - published.most) },
     };
     rv_stats_apply(st, changes, rv_countof(changes));
     published = *now;

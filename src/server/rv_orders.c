@@ -125,7 +125,7 @@ obey(rv_worker_t *w, rv_message_t *msg)
         rv_log(RV_LOG_ERROR, 0, "message of type %u refused: process %ld is not slot %u", msg->type,
             (long) msg->pid, msg->slot);
     }
-    rv_fd_discard(&msg->fd);
+    rv_channel_discard(msg);
 }
 
 void

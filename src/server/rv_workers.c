@@ -218,7 +218,7 @@ take_message(rv_workers_t *ws, rv_process_t *p, rv_message_t *msg)
     if (try_message(ws, p, msg) != RV_OK && rv_channel_refuse(p->channel[0]) == 1)
         rv_log(RV_LOG_ERROR, 0, "message of type %u from process %ld at slot %u refused", msg->type,
             (long) msg->pid, p->slot);
-    rv_fd_discard(&msg->fd);
+    rv_channel_discard(msg);
 }
 
 /* Some of what the worker has sent: one that floods gets its turn, no more. RV_DONE:
