@@ -90,6 +90,13 @@ rv_channel_set_limit(size_t bytes)
 }
 
 static void
+count_dropped(rv_channel_t *ch, unsigned count)
+{
+    ch->counts.dropped += count;
+    totals.dropped += count;
+}
+
+static void
 forget_waiting(rv_channel_t *ch)
 {
     totals.queued -= ch->queue.count;
@@ -103,6 +110,7 @@ rv_channel_destroy(rv_channel_t *ch)
     if (ch == NULL)
         return;
 
+    count_dropped(ch, rv_channel_queue_count_data(&ch->queue));
     forget_waiting(ch);
     rv_channel_record_forget(ch->in);
     rv_fd_close(&ch->fd);
@@ -167,13 +175,6 @@ count_sent(rv_channel_t *ch)
 {
     ch->counts.sent++;
     totals.sent++;
-}
-
-static void
-count_dropped(rv_channel_t *ch, unsigned count)
-{
-    ch->counts.dropped += count;
-    totals.dropped += count;
 }
 
 static int

@@ -18,6 +18,7 @@ enum {
     KEY_PEER = 1 << KEY_SHIFT,
     KEY_LOG = 2 << KEY_SHIFT,
     KEY_LISTEN = 3 << KEY_SHIFT,
+    KEY_KNOWN = 4 << KEY_SHIFT,
     PLACE_SHIFT = 10 /* the place of a listener's socket is below 1024 */
 };
 
@@ -63,16 +64,59 @@ rv_control_close(const rv_process_t *p)
     tell_others(p, RV_CONTROL_CLOSE, -1);
 }
 
-int
-rv_control_is_open(const rv_process_t *about)
+unsigned
+rv_control_start(rv_process_t *p)
 {
-    for (rv_process_t *p = rv_process_each(NULL); p != NULL; p = rv_process_each(p)) {
-        /* nobody needs to speak to one that is on its way out */
-        if (p != about && p->state != RV_PROCESS_DRAINING
-            && rv_channel_is_waiting(p->channel[0], peer_key(about)))
-            return 0;
+    uint32_t slots[RV_PROCESS_SLOTS];
+    unsigned count = 0;
+
+    for (rv_process_t *other = rv_process_each(NULL); other != NULL;
+         other = rv_process_each(other)) {
+        if (other == p || !rv_channel_is_waiting(other->channel[0], peer_key(p)))
+            continue;
+        slots[count++] = other->slot;
+        p->unknown[other->slot / 64] |= UINT64_C(1) << other->slot % 64;
     }
-    return 1;
+    p->unknown_count = count;
+
+    const rv_message_t msg = { .type = RV_CONTROL_START,
+        .slot = RV_PROCESS_MASTER,
+        .length = (uint32_t) (count * sizeof(slots[0])),
+        .data = slots,
+        .fd = -1,
+        .key = order_key(RV_CONTROL_START) };
+    (void) rv_channel_send(p->channel[0], &msg); /* failing means that p is dead */
+    return count;
+}
+
+static void
+tell_known(rv_process_t *p, uint32_t slot)
+{
+    const rv_message_t msg = { .type = RV_CONTROL_KNOWN,
+        .slot = RV_PROCESS_MASTER,
+        .length = sizeof(slot),
+        .data = &slot,
+        .fd = -1,
+        .key = KEY_KNOWN | slot };
+
+    p->unknown[slot / 64] &= ~(UINT64_C(1) << slot % 64);
+    p->unknown_count--;
+    (void) rv_channel_send(p->channel[0], &msg);
+}
+
+/* One that has died meanwhile is known to all: who has its slot now inherited p. */
+unsigned
+rv_control_introduce(rv_process_t *p)
+{
+    for (uint32_t slot = 0; p->unknown_count > 0 && slot < RV_PROCESS_SLOTS; slot++) {
+        const rv_process_t *other = rv_process_at(slot);
+
+        if ((p->unknown[slot / 64] >> slot % 64 & 1)
+            && (other->state == RV_PROCESS_FREE
+                || !rv_channel_is_waiting(other->channel[0], peer_key(p))))
+            tell_known(p, slot);
+    }
+    return p->unknown_count;
 }
 
 int
@@ -185,6 +229,45 @@ rv_control_enter(rv_message_t *msg, const rv_process_id_t *peer)
     }
     msg->fd = -1;
     return rv_process_enter(peer->slot, peer->worker, peer->generation, peer->pid, fd);
+}
+
+/* Its channel is corked as long as it is not known to the other. */
+static void
+uncork(rv_process_t *p)
+{
+    if (p != rv_process_self() && p->channel[0] != NULL)
+        rv_channel_cork(p->channel[0], 0);
+}
+
+static int
+uncork_others(const uint32_t *slots, size_t count)
+{
+    for (rv_process_t *p = rv_process_each(NULL); p != NULL; p = rv_process_each(p)) {
+        size_t i = 0;
+
+        while (i < count && slots[i] != p->slot)
+            i++;
+        if (i == count)
+            uncork(p);
+    }
+    return RV_OK;
+}
+
+int
+rv_control_uncork(const rv_message_t *msg)
+{
+    uint32_t slots[RV_PROCESS_SLOTS];
+
+    if (msg->length > sizeof(slots) || msg->length % sizeof(slots[0]) != 0)
+        return RV_ERROR;
+    memcpy(slots, msg->data, msg->length);
+    if (msg->type == RV_CONTROL_START)
+        return uncork_others(slots, msg->length / sizeof(slots[0]));
+
+    if (msg->length != sizeof(slots[0]) || slots[0] >= RV_PROCESS_SLOTS)
+        return RV_ERROR;
+    uncork(rv_process_at(slots[0]));
+    return RV_OK;
 }
 
 int

@@ -2,9 +2,9 @@
  * rv_control: what the master and its workers say to one another.
  *
  * The master introduces: it passes a new worker's descriptor to all that live
- * (OPEN), and only when the last of these has left sends START to the new
- * one, so that nobody gets a message from a process it does not know. On a
- * death it sends CLOSE. Workers answer READY, and otherwise obey.
+ * (OPEN). On a death it sends CLOSE. A worker says READY when it is initialised, and may not
+ * send to others before START: then it is known to them, or told to whom it is not yet,
+ * so that nobody gets a message from a process it does not know.
  */
 #ifndef RV_CONTROL_H
 #define RV_CONTROL_H
@@ -15,7 +15,8 @@
 typedef enum {
     RV_CONTROL_OPEN = 1,  /* rv_process_id_t + descriptor: this slot is that process */
     RV_CONTROL_CLOSE,     /* rv_process_id_t: that process is gone */
-    RV_CONTROL_START,     /* the mesh knows you: accept, and send if you like */
+    RV_CONTROL_START,     /* accept, and send to all but these slots (uint32_t each) */
+    RV_CONTROL_KNOWN,     /* uint32_t: send to this slot too */
     RV_CONTROL_READY,     /* to the master: initialised */
     RV_CONTROL_QUIT,      /* drain and exit */
     RV_CONTROL_TERMINATE, /* exit */
@@ -37,11 +38,16 @@ typedef struct {
 void rv_control_open(const rv_process_t *p);
 void rv_control_close(const rv_process_t *p);
 
-/* 1 when the kernel has taken the OPEN of p for every other worker that is not
- * draining. */
-int rv_control_is_open(const rv_process_t *p);
+/*
+ * Sends START, which names the workers that have not taken the OPEN of p yet: what p sends these
+ * is to wait, since they would not believe it. Returns how many there are.
+ */
+unsigned rv_control_start(rv_process_t *p);
 
-/* Sends START, QUIT or TERMINATE. */
+/* Tells p of those that have taken it since; how many are left. */
+unsigned rv_control_introduce(rv_process_t *p);
+
+/* Sends QUIT or TERMINATE. */
 int rv_control_order(const rv_process_t *p, rv_control_type_t order);
 
 /* Passes a log's new descriptor to every worker; those of a round follow one another. */
@@ -67,6 +73,10 @@ int rv_control_peer(const rv_message_t *msg, rv_process_id_t *peer);
 
 /* Enters that into the table. An OPEN's descriptor is taken over. */
 int rv_control_enter(rv_message_t *msg, const rv_process_id_t *peer);
+
+/* Lets through what waits for others: of a START for all but those that it names, of a KNOWN for the
+ * one. RV_ERROR: it is malformed. */
+int rv_control_uncork(const rv_message_t *msg);
 
 /* What a REOPEN is about; RV_ERROR: it is malformed. And the answer to it. */
 int rv_control_log(const rv_message_t *msg, rv_control_log_t *log);

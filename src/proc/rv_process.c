@@ -25,13 +25,19 @@ rv_process_at(unsigned slot)
 }
 
 rv_process_t *
-rv_process_each(const rv_process_t *after)
+rv_process_from(unsigned slot)
 {
-    for (unsigned i = after == NULL ? 0 : after->slot + 1; i < used; i++) {
+    for (unsigned i = slot; i < used; i++) {
         if (table[i].state != RV_PROCESS_FREE)
             return &table[i];
     }
     return NULL;
+}
+
+rv_process_t *
+rv_process_each(const rv_process_t *after)
+{
+    return rv_process_from(after == NULL ? 0 : after->slot + 1);
 }
 
 rv_process_t *

@@ -46,6 +46,8 @@ typedef struct {
     int64_t kill_at; /* ms, monotonic: it has until then to go; 0: it was not told to */
     unsigned row;    /* of the statistics */
     int start_sent;
+    unsigned unknown_count;                  /* workers that have not taken its OPEN yet, */
+    uint64_t unknown[RV_PROCESS_SLOTS / 64]; /* a bit each */
     uint32_t round;     /* of logs that were reopened, the last that it was told of */
     unsigned reopening; /* how many of these it has not taken yet */
     unsigned owed;      /* how many it may still say to have taken, of all rounds */
@@ -58,6 +60,9 @@ rv_process_t *rv_process_at(unsigned slot);
 
 /* Every row that is not free: begin with NULL, NULL after the last. */
 rv_process_t *rv_process_each(const rv_process_t *after);
+
+/* The first that is not free from this slot on; NULL: none is. */
+rv_process_t *rv_process_from(unsigned slot);
 
 /* The row of a living process; NULL: there is none. */
 rv_process_t *rv_process_find(pid_t pid);

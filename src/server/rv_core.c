@@ -200,6 +200,7 @@ set_zone_size(rv_conf_t *cf, const rv_directive_t *d, const char *value, void *f
 static const rv_conf_bounds_t workers = { 1, RV_CORE_WORKERS };
 static const rv_conf_bounds_t priorities = { -20, 20 };
 static const rv_conf_bounds_t connections = { 1, 10000000 };
+static const rv_conf_bounds_t queues = { 64 * 1024, 1024 * 1024 * 1024 };
 static const rv_conf_bounds_t hangs = { 0, 24 * 3600 * 1000 };
 static const rv_conf_bounds_t startup = { 100, 24 * 3600 * 1000 };
 
@@ -229,6 +230,8 @@ static const rv_directive_t main_directives[] = {
         "how long a new generation may take to get ready (TIME)", &startup, 0 },
     { "worker_hang_timeout", set_hang_timeout, MAIN(worker_hang_timeout), "0",
         "how long a worker may hang before it is replaced; 0: for ever (TIME)", &hangs, 0 },
+    { "channel_queue", rv_conf_set_size, MAIN(channel_queue), "1m",
+        "how much may wait to be sent to one other process (SIZE)", &queues, 0 },
     { "pid", set_pid, MAIN(pid), RV_PID_PATH, "the file with the master's process id (PATH|off)",
         NULL, 0 },
     { "error_log", set_error_log, MAIN(logs), RV_ERROR_LOG_PATH " error",

@@ -43,6 +43,7 @@ typedef struct {
     uint64_t worker_shutdown_timeout; /* ms */
     uint64_t worker_startup_timeout;  /* ms */
     uint64_t worker_hang_timeout;     /* ms; 0: for ever */
+    size_t channel_queue;             /* bytes that wait for one process */
     const char *pid;                  /* NULL: none, or not read yet */
     int no_pid;                       /* "pid = off" */
     rv_core_log_t *logs;

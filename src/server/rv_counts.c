@@ -1,12 +1,13 @@
 /*
  * rv_counts: the daemon's own counters, those that are no module's.
  *
- * The globals: what of the channels' totals stands in the row already, and a row that
- * this process has given itself.
+ * The globals: what of the channels' totals stands in the row already, where the delays of messages go, and a row
+ * that this process has given itself.
  */
 #include "rv_counts.h"
 
 #include "rv_channel.h"
+#include "rv_loop.h"
 #include "rv_process.h"
 #include "rv_stats_fold.h"
 
@@ -41,6 +42,7 @@ static const rv_stats_def_t channel[] = {
         "Messages that waited and made way for others of their type, or lost their receiver." },
     { "queued", RV_STATS_GAUGE, "Messages that wait to be sent." },
     { "queued_most", RV_STATS_GAUGE, "Bytes: the most that have waited for one process." },
+    { "delay", RV_STATS_HISTOGRAM, "Time from sending a message of a module to receiving it." },
     { NULL, 0, NULL },
 };
 
@@ -55,6 +57,10 @@ static const struct {
 };
 
 static rv_channel_totals_t published;
+static struct {
+    rv_stats_t *in;
+    int cell; /* -1: nowhere */
+} delay = { NULL, -1 };
 static rv_stats_owner_t self; /* whose the row is */
 static int row = -1;
 static rv_stats_t *entered; /* where it is */
@@ -67,6 +73,13 @@ rv_counts_define(rv_stats_defs_t *defs)
             return RV_ERROR;
     }
     return RV_OK;
+}
+
+static void
+set_delay(rv_stats_t *st)
+{
+    delay.in = st;
+    delay.cell = st == NULL ? -1 : rv_stats_find(st, "channel", "delay");
 }
 
 int
@@ -83,6 +96,7 @@ rv_counts_enter(rv_stats_t *st, unsigned worker, unsigned generation)
     }
     published.queued = published.most = 0;
     entered = st;
+    set_delay(st);
 
     self = (rv_stats_owner_t){ .worker = worker,
         .generation = generation,
@@ -111,6 +125,7 @@ rv_counts_leave(void)
         (void) rv_stats_fold(entered, (unsigned) row);
     row = -1;
     entered = NULL;
+    set_delay(NULL);
 }
 
 static void
@@ -148,10 +163,22 @@ rv_counts_rebuilds(rv_stats_t *st, unsigned n)
 }
 
 void
-rv_counts_forked(void)
+rv_counts_forked(rv_stats_t *st)
 {
+    set_delay(st);
     published = *rv_channel_totals();
     published.queued = published.most = 0; /* gauges: the row is new */
+}
+
+void
+rv_counts_delay(uint64_t sent)
+{
+    rv_stats_change_t changes[RV_STATS_OBSERVATION];
+    uint64_t now = (uint64_t) rv_loop_now_usec();
+    uint64_t took = now > sent ? now - sent : 0;
+
+    if (delay.cell >= 0)
+        rv_stats_apply(delay.in, changes, rv_stats_observe(delay.in, delay.cell, took, 1, changes));
 }
 
 void

@@ -32,8 +32,11 @@ void rv_counts_reload(rv_stats_t *st, int failed);
 void rv_counts_recoveries(rv_stats_t *st, unsigned count);
 void rv_counts_rebuilds(rv_stats_t *st, unsigned count);
 
-/* After a fork: what the parent has sent and received is not this process's. */
-void rv_counts_forked(void);
+/* After a fork: this process counts there, and what the parent has sent and received is not its own. */
+void rv_counts_forked(rv_stats_t *st);
+
+/* A message has come that was sent at that time, us as rv_loop_now_usec. */
+void rv_counts_delay(uint64_t sent);
 
 /* Brings what the channels count into the row. Cheap where nothing has changed. */
 void rv_counts_channels(rv_stats_t *st);

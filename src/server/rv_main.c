@@ -228,6 +228,21 @@ failed:
     return NULL;
 }
 
+/* The types of messages, the same for all processes. */
+static int
+register_messages(void)
+{
+    for (size_t i = 0; rv_modules[i] != NULL; i++) {
+        if (rv_modules[i]->messages == NULL
+            || rv_mesh_register(rv_modules[i]->name, rv_modules[i]->messages) == RV_OK)
+            continue;
+        rv_log(RV_LOG_EMERG, errno, "the types of messages of module \"%s\" are no good",
+            rv_modules[i]->name);
+        return RV_ERROR;
+    }
+    return RV_OK;
+}
+
 /* Whom to tell. -n was for the first master alone. */
 static int
 announce(const rv_heritage_t *h, int ready_fd)
@@ -254,7 +269,7 @@ start(const rv_options_t *o, const rv_cycle_options_t *options, rv_master_option
     }
     if (h->master != 0 && (terminal = rv_fd_dup(h->ready)) != -1)
         rv_log_terminal_to(terminal);
-    if (announce(h, o->ready_fd) != RV_OK)
+    if (announce(h, o->ready_fd) != RV_OK || register_messages() != RV_OK)
         return 1;
 
     rv_cycle_t *cycle = open_first(options, h, &master->given);

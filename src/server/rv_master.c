@@ -20,6 +20,7 @@
 #include "rv_generations.h"
 #include "rv_log_output.h"
 #include "rv_master_orders.h"
+#include "rv_mesh.h"
 #include "rv_stats_fold.h"
 #include "rv_watchdog.h"
 #include "rv_workers.h"
@@ -157,6 +158,8 @@ fill(rv_master_t *m)
         rv_workers_fill(&m->workers, m->all.pending, rv_loop_now());
     if (m->all.current != NULL && m->workers.unstarted)
         rv_workers_start(&m->workers, m->all.current);
+    if (m->workers.unknown)
+        rv_workers_introduce(&m->workers);
 }
 
 /* The fixed order: the end (a Ctrl-C has ended the workers too, which is then
@@ -191,6 +194,7 @@ act(rv_master_t *m)
         tick(m);
     if (m->all.current != NULL)
         rv_counts_channels(m->all.current->stats);
+    rv_mesh_settle(rv_loop_now());
     rv_announce_beat(rv_loop_now());
 }
 
@@ -213,8 +217,7 @@ next_wait(const rv_master_t *m)
     at = earlier(at, rv_scale_due(&m->scale));
     if (running && !m->drained)
         at = earlier(at, rv_workers_due(m->all.current));
-    if (running && m->workers.unstarted)
-        at = earlier(at, rv_workers_unknown_until(m->all.current));
+    at = earlier(at, rv_mesh_due());
 
     return at > now ? at - now : 0;
 }

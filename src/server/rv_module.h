@@ -13,6 +13,7 @@
 #define RV_MODULE_H
 
 #include "rv_conf.h"
+#include "rv_mesh.h"
 #include "rv_stats.h"
 
 typedef struct rv_cycle_s rv_cycle_t;
@@ -24,6 +25,8 @@ typedef struct {
     const rv_conf_section_t *const *sections;     /* up to NULL */
     const rv_stats_def_t *stats;                  /* up to one without a name */
     const struct rv_http_handler_s *http_handler; /* of a [location] */
+
+    const rv_mesh_type_t *messages; /* up to one without a name */
 
     /*
      * Checks what was read and asks for listeners (rv_cycle_listen) and zones

@@ -1,15 +1,17 @@
 /*
  * rv_orders: what a worker does when the master has sent it something.
  *
- * Orders are the master's alone, by the kernel's word for who has sent them. What another
- * worker sends, or nobody knows, is counted and thrown away.
+ * Orders are the master's alone, by the kernel's word for who has sent them. What modules
+ * send each other goes to rv_mesh. All else is counted and thrown away.
  */
 #include "rv_orders.h"
 
 #include "rv_connection.h"
 #include "rv_control.h"
+#include "rv_counts.h"
 #include "rv_fd.h"
 #include "rv_log_output.h"
+#include "rv_mesh.h"
 #include "rv_process.h"
 #include "rv_worker.h"
 
@@ -18,8 +20,15 @@
 static void
 on_start(rv_worker_t *w, rv_message_t *msg)
 {
-    (void) msg;
+    (void) rv_control_uncork(msg);
     rv_worker_start(w);
+}
+
+static void
+on_known(rv_worker_t *w, rv_message_t *msg)
+{
+    (void) w;
+    (void) rv_control_uncork(msg);
 }
 
 static void
@@ -37,6 +46,17 @@ on_terminate(rv_worker_t *w, rv_message_t *msg)
 }
 
 static void
+watch_peer(rv_worker_t *w, unsigned slot)
+{
+    rv_channel_t *ch = rv_process_at(slot)->channel[0];
+
+    if (rv_loop_watch_channel(w->loop, ch, NULL, NULL) != RV_OK)
+        rv_log(RV_LOG_CRIT, ENOMEM, "watching the channel of slot %u failed", slot);
+    if (!w->started)
+        rv_channel_cork(ch, 1);
+}
+
+static void
 on_peer(rv_worker_t *w, rv_message_t *msg)
 {
     rv_process_id_t peer;
@@ -46,15 +66,15 @@ on_peer(rv_worker_t *w, rv_message_t *msg)
         return;
     }
     /* what stands in the slot goes, and with it the watch of its channel */
-    rv_loop_unwatch_channel(rv_process_at(peer.slot)->channel[0]);
-    if (rv_control_enter(msg, &peer) != RV_OK) {
+    const rv_process_t *p = rv_process_at(peer.slot);
+    const rv_process_id_t gone = { p->slot, p->worker, p->generation, p->pid };
+
+    rv_loop_unwatch_channel(p->channel[0]);
+    if (rv_control_enter(msg, &peer) != RV_OK)
         rv_log(RV_LOG_CRIT, errno, "entering slot %u failed", peer.slot);
-        return;
-    }
-    if (msg->type == RV_CONTROL_OPEN
-        && rv_loop_watch_channel(w->loop, rv_process_at(peer.slot)->channel[0], NULL, NULL)
-            != RV_OK)
-        rv_log(RV_LOG_CRIT, ENOMEM, "watching the channel of slot %u failed", peer.slot);
+    else if (msg->type == RV_CONTROL_OPEN)
+        watch_peer(w, peer.slot);
+    rv_mesh_gone(&gone);
     if (peer.generation == w->cycle->generation && peer.worker >= w->cycle->workers) {
         w->cycle->workers = peer.worker + 1; /* one was added */
         rv_connections_reserve(w->connections, w->cycle->workers + RV_WORKER_SPARE);
@@ -105,6 +125,7 @@ static const struct {
     { RV_CONTROL_OPEN, on_peer },
     { RV_CONTROL_CLOSE, on_peer },
     { RV_CONTROL_START, on_start },
+    { RV_CONTROL_KNOWN, on_known },
     { RV_CONTROL_QUIT, on_quit },
     { RV_CONTROL_TERMINATE, on_terminate },
     { RV_CONTROL_REOPEN, on_reopen },
@@ -112,11 +133,23 @@ static const struct {
 };
 
 static void
+take_message(rv_message_t *msg)
+{
+    rv_counts_delay(msg->sent);
+    if (rv_mesh_receive(msg) != RV_OK && rv_channel_refuse(rv_process_self()->channel[1]) == 1)
+        rv_log(RV_LOG_ERROR, 0,
+            "message of type %u from process %ld refused: it is not for this worker", msg->type,
+            (long) msg->pid);
+}
+
+static void
 obey(rv_worker_t *w, rv_message_t *msg)
 {
     rv_channel_t *ch = rv_process_self()->channel[1];
 
-    if (rv_control_is_genuine(msg)) {
+    if (rv_control_is_genuine(msg) && msg->type >= RV_CONTROL_USER) {
+        take_message(msg);
+    } else if (rv_control_is_genuine(msg)) {
         for (size_t i = 0; i < rv_countof(orders); i++) {
             if (orders[i].type == msg->type && msg->slot == RV_PROCESS_MASTER)
                 orders[i].obey(w, msg);

@@ -157,8 +157,6 @@ rv_reload_settle(rv_reload_t *r, int quiet)
         return RV_AGAIN;
 
     if (!r->aborting && missing(cycle) == 0) {
-        if (rv_workers_unknown_until(cycle) > rv_loop_now())
-            return RV_AGAIN;
         if (prepare_commit(r, cycle, reason) == RV_OK) {
             commit(r);
             return RV_OK;
@@ -192,6 +190,5 @@ rv_reload_due(const rv_reload_t *r)
     if (cycle == NULL || r->aborting)
         return INT64_MAX;
 
-    int64_t at = rv_min(r->until, rv_workers_due(cycle));
-    return missing(cycle) == 0 ? rv_min(at, rv_workers_unknown_until(cycle)) : at;
+    return rv_min(r->until, rv_workers_due(cycle));
 }

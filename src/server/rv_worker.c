@@ -15,6 +15,7 @@
 #include "rv_daemon.h"
 #include "rv_fd.h"
 #include "rv_log_output.h"
+#include "rv_mesh.h"
 #include "rv_orders.h"
 #include "rv_process.h"
 #include "rv_reopen.h"
@@ -29,7 +30,10 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { BEAT_MSEC = 1000 }; /* the longest time without a sign of life */
+enum {
+    BEAT_MSEC = 1000,      /* the longest time without a sign of life */
+    LAST_WORDS_MSEC = 1000 /* for messages that still wait when all connections are closed */
+};
 
 /* --- notes ------------------------------------------------------------------------- */
 
@@ -100,8 +104,11 @@ watch_others(rv_worker_t *w)
         return RV_ERROR;
 
     for (rv_process_t *p = rv_process_each(NULL); p != NULL; p = rv_process_each(p)) {
-        if (p != self && rv_loop_watch_channel(w->loop, p->channel[0], NULL, NULL) != RV_OK)
+        if (p == self)
+            continue;
+        if (rv_loop_watch_channel(w->loop, p->channel[0], NULL, NULL) != RV_OK)
             return RV_ERROR;
+        rv_channel_cork(p->channel[0], 1); /* until START says who knows this worker */
     }
     return RV_OK;
 }
@@ -126,6 +133,7 @@ init(rv_worker_t *w)
         return RV_ERROR;
 
     w->stats = cycle->stats;
+    rv_channel_set_limit(cycle->core->channel_queue);
     w->loop = rv_loop_create(cycle->events->use);
     if (w->loop == NULL)
         return RV_ERROR;
@@ -210,6 +218,7 @@ drain_orphaned(rv_worker_t *w)
     w->orphaned = 0;
     rv_loop_unwatch(w->alive);
     w->alive = NULL;
+    rv_mesh_lost_master();
     rv_worker_drain(w, "the master process is gone");
 }
 
@@ -265,13 +274,19 @@ take_signals(rv_worker_t *w, int alone)
 
 /* --- running ------------------------------------------------------------------------------- */
 
+/* What it has said to others is to arrive, unless they do not listen. */
 static int
 drained(rv_worker_t *w)
 {
-    if (rv_connections_count(w->connections) == 0)
-        return 1;
+    if (rv_connections_count(w->connections) == 0) {
+        w->deadline = rv_min(w->deadline, rv_loop_now() + LAST_WORDS_MSEC);
+        if (!rv_mesh_is_waiting())
+            return 1;
+    }
     if (rv_loop_now() < w->deadline)
         return 0;
+    if (rv_connections_count(w->connections) == 0)
+        return 1;
 
     rv_log(RV_LOG_WARN, 0, "worker_shutdown_timeout is over, %u connections closed",
         rv_connections_abort(w->connections));
@@ -286,6 +301,7 @@ next_wait(const rv_worker_t *w, int alone)
 
     if (w->draining)
         at = rv_min(at, w->deadline);
+    at = rv_min(at, rv_mesh_due());
     return at == INT64_MAX ? -1 : rv_max(at - now, 0);
 }
 
@@ -309,6 +325,7 @@ loop(rv_worker_t *w, int alone)
             w->done = 1;
         if (alone && rv_cycle_mend_zones(w->cycle))
             rv_counts_enter_again(w->stats);
+        rv_mesh_settle(rv_loop_now());
         rv_counts_channels(w->stats);
         if (alone)
             rv_announce_beat(rv_loop_now());
@@ -353,7 +370,8 @@ rv_worker_run(rv_cycle_t *cycle, unsigned number, unsigned row, int liveness)
     rv_daemon_title("worker process");
     rv_log_output_forked();
     rv_log_use(&cycle->log);
-    rv_counts_forked();
+    rv_counts_forked(cycle->stats);
+    rv_mesh_forget();
     keep_listeners(&w);
     if (rv_affinity_apply(&cycle->core->worker_cpu_affinity, number) != RV_OK)
         rv_log(RV_LOG_ERROR, errno, "setting worker_cpu_affinity of worker %u failed", number);

@@ -8,9 +8,11 @@
 #include "rv_workers.h"
 
 #include "rv_activity.h"
+#include "rv_counts.h"
 #include "rv_daemon.h"
 #include "rv_doing.h"
 #include "rv_fd.h"
+#include "rv_mesh.h"
 #include "rv_stats_fold.h"
 #include "rv_worker.h"
 
@@ -27,8 +29,7 @@ enum {
     YOUNG_MSEC = 1000,       /* dying before that is dying early */
     OLD_MSEC = 60 * 1000,    /* living that long makes early deaths forgotten */
     FIRST_DELAY_MSEC = 100,  /* doubled from the second early death on */
-    LAST_DELAY_MSEC = 10 * 1000,
-    MESH_MSEC = 1000 /* for the others to take the OPEN of a new worker */
+    LAST_DELAY_MSEC = 10 * 1000
 };
 
 typedef struct {
@@ -196,10 +197,15 @@ take_ready(rv_workers_t *ws, rv_process_t *p, const rv_message_t *msg)
 
 /* RV_ERROR: it is not for this worker to send that. */
 static int
-try_message(rv_workers_t *ws, rv_process_t *p, const rv_message_t *msg)
+try_message(rv_workers_t *ws, rv_process_t *p, rv_message_t *msg)
 {
-    if (msg->pid != p->pid || msg->slot != p->slot || msg->generation != p->generation
-        || msg->fd != -1)
+    if (msg->pid != p->pid || msg->slot != p->slot || msg->generation != p->generation)
+        return RV_ERROR;
+    if (msg->type >= RV_CONTROL_USER) {
+        rv_counts_delay(msg->sent);
+        return rv_mesh_receive(msg);
+    }
+    if (msg->fd != -1)
         return RV_ERROR;
 
     switch (msg->type) {
@@ -288,35 +294,26 @@ rv_workers_ready(const rv_cycle_t *cycle)
     return ready;
 }
 
-int64_t
-rv_workers_unknown_until(const rv_cycle_t *cycle)
-{
-    int64_t until = 0;
-
-    for (rv_process_t *p = rv_process_each(NULL); p != NULL; p = rv_process_each(p)) {
-        if (p->generation == cycle->generation && p->state == RV_PROCESS_READY && !p->start_sent
-            && !rv_control_is_open(p))
-            until = rv_max(until, p->ready + MESH_MSEC);
-    }
-    return until;
-}
-
 void
 rv_workers_start(rv_workers_t *ws, const rv_cycle_t *cycle)
 {
-    int64_t now = rv_loop_now();
-
     ws->unstarted = 0;
     for (rv_process_t *p = rv_process_each(NULL); p != NULL; p = rv_process_each(p)) {
         if (p->state != RV_PROCESS_READY || p->start_sent || p->generation != cycle->generation)
             continue;
-        if (!rv_control_is_open(p) && now < p->ready + MESH_MSEC) {
-            ws->unstarted = 1;
-            continue;
-        }
-        (void) rv_control_order(p, RV_CONTROL_START);
+        ws->unknown |= rv_control_start(p) > 0;
         p->start_sent = 1;
         set_row(p, cycle);
+    }
+}
+
+void
+rv_workers_introduce(rv_workers_t *ws)
+{
+    ws->unknown = 0;
+    for (rv_process_t *p = rv_process_each(NULL); p != NULL; p = rv_process_each(p)) {
+        if (p->unknown_count > 0)
+            ws->unknown |= rv_control_introduce(p) > 0;
     }
 }
 
@@ -414,8 +411,10 @@ rv_workers_bury(rv_process_t *p, rv_cycle_t *cycle, int64_t now)
             w->due = now + next_delay(w);
     }
 
+    const rv_process_id_t id = { p->slot, p->worker, p->generation, p->pid };
     rv_activity_clear(p->slot);
     rv_process_release(p);
+    rv_mesh_gone(&id);
     cycle->living--;
 }
 

@@ -14,7 +14,8 @@
 typedef struct {
     rv_loop_t *loop;
     int liveness[2]; /* workers watch [0] for the end of [1] */
-    int unstarted;   /* some worker that is READY has not got its START */
+    int unstarted;   /* some worker that is READY has not got its START, */
+    int unknown;     /* or has, and some other has not taken its OPEN */
 
     /* in a child: gives up all that is the master's, but this cycle */
     void (*forget)(void *data, const rv_cycle_t *cycle);
@@ -37,17 +38,11 @@ void rv_workers_receive(rv_workers_t *ws);
 /* How many worker numbers are filled by a worker that is READY. */
 unsigned rv_workers_ready(const rv_cycle_t *cycle);
 
-/*
- * Until when (ms) a START may have to wait because some worker is not yet
- * known to all others; 0: all are known. A worker that does not read its channel
- * must not hold up the service: it has a second, and will then refuse what the
- * unknown one sends it, if it ever reads again.
- */
-int64_t rv_workers_unknown_until(const rv_cycle_t *cycle);
-
-/* Sends START to the cycle's workers that are READY and known, or whose wait
- * for that is over. */
+/* Sends START to the cycle's workers that are READY. */
 void rv_workers_start(rv_workers_t *ws, const rv_cycle_t *cycle);
+
+/* Tells workers that were started before all others knew them who does by now. */
+void rv_workers_introduce(rv_workers_t *ws);
 
 /* Sends QUIT or TERMINATE to the cycle's workers; what has not gone by kill_at (ms) is killed. */
 void rv_workers_stop(const rv_cycle_t *cycle, rv_control_type_t order, int64_t kill_at);

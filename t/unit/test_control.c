@@ -91,6 +91,13 @@ take_peer(rv_message_t *msg)
 }
 
 static void
+let_through(const rv_message_t *msg)
+{
+    if (rv_control_uncork(msg) != RV_OK)
+        _exit(95);
+}
+
+static void
 take(rv_message_t *msg)
 {
     rv_control_log_t log;
@@ -103,8 +110,17 @@ take(rv_message_t *msg)
     case RV_CONTROL_START:
         note(msg->type, msg->slot, msg);
         started = 1;
+        let_through(msg);
         for (rv_process_t *p = rv_process_each(NULL); p != NULL; p = rv_process_each(p))
             greet(p);
+        break;
+    case RV_CONTROL_KNOWN:
+        note(msg->type, msg->slot, msg);
+        let_through(msg);
+        for (rv_process_t *p = rv_process_each(NULL); p != NULL; p = rv_process_each(p)) {
+            if (p != rv_process_self())
+                (void) rv_channel_flush(p->channel[0]);
+        }
         break;
     case RV_CONTROL_REOPEN:
         if (rv_control_log(msg, &log) != RV_OK || write(msg->fd, "x", 1) != 1
@@ -132,6 +148,11 @@ work(void *data)
     rv_message_t msg = { 0 };
 
     own_log = data;
+    for (rv_process_t *other = rv_process_each(NULL); other != NULL;
+         other = rv_process_each(other)) {
+        if (other != rv_process_self())
+            rv_channel_cork(other->channel[0], 1);
+    }
     if (rv_control_ready() != RV_OK)
         return 1;
     while (msg.type != RV_CONTROL_TERMINATE) {
@@ -211,8 +232,7 @@ static void
 introduce(rv_process_t *p)
 {
     rv_control_open(p);
-    ck_assert_int_eq(rv_control_is_open(p), 1);
-    ck_assert_int_eq(rv_control_order(p, RV_CONTROL_START), RV_OK);
+    ck_assert_uint_eq(rv_control_start(p), 0);
     wait_for(p, RV_CONTROL_START, RV_PROCESS_MASTER);
 }
 
@@ -344,27 +364,24 @@ START_TEST(dead_worker_is_forgotten_and_its_successor_known)
 }
 END_TEST
 
-START_TEST(open_that_waits_keeps_the_new_one_from_starting)
+START_TEST(what_is_said_to_who_has_not_taken_the_open_waits)
 {
     rv_process_t *stopped = spawn(1), *other = spawn(1);
 
     introduce(stopped);
-    rv_control_open(other);
+    introduce(other);
     stop_reading(stopped);
 
     rv_process_t *p = spawn(1);
-    ck_assert_int_eq(rv_control_is_open(p), 1); /* nothing was said of it yet */
     rv_control_open(p);
-    ck_assert_int_eq(rv_control_is_open(p), 0);
-    ck_assert_int_eq(rv_control_is_open(other), 1);
-    stopped->state = RV_PROCESS_DRAINING; /* it would not be waited for */
-    ck_assert_int_eq(rv_control_is_open(p), 1);
-    stopped->state = RV_PROCESS_READY;
-    wait_for(other, RV_CONTROL_OPEN, p->slot); /* who reads knows it already */
+    ck_assert_uint_eq(rv_control_start(p), 1);
+    wait_for(other, HELLO, p->slot); /* who reads hears of it at once */
+    ck_assert_uint_eq(rv_control_introduce(p), 1);
+    ck_assert_uint_eq(count(p, RV_CONTROL_KNOWN, RV_PROCESS_MASTER), 0);
 
     go_on(stopped);
-    ck_assert_int_eq(rv_control_is_open(p), 1);
-    ck_assert_int_eq(rv_control_order(p, RV_CONTROL_START), RV_OK);
+    ck_assert_uint_eq(rv_control_introduce(p), 0);
+    wait_for(p, RV_CONTROL_KNOWN, RV_PROCESS_MASTER);
     wait_for(stopped, HELLO, p->slot);
     assert_all_genuine(stopped);
     terminate_all();
@@ -500,7 +517,7 @@ mesh_suite(void)
     tcase_add_checked_fixture(tcase, setup, NULL);
     tcase_add_test(tcase, everybody_can_speak_to_everybody_it_knows);
     tcase_add_test(tcase, dead_worker_is_forgotten_and_its_successor_known);
-    tcase_add_test(tcase, open_that_waits_keeps_the_new_one_from_starting);
+    tcase_add_test(tcase, what_is_said_to_who_has_not_taken_the_open_waits);
     tcase_add_test(tcase, who_comes_and_goes_unseen_is_one_close);
     tcase_add_test(tcase, successor_that_comes_unseen_is_one_open);
     tcase_add_test(tcase, orders_arrive_once_and_in_order);

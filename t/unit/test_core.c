@@ -76,6 +76,7 @@ START_TEST(without_a_word_everything_has_its_default)
     ck_assert_uint_eq(core->worker_shutdown_timeout, 60 * 1000);
     ck_assert_uint_eq(core->worker_startup_timeout, 30 * 1000);
     ck_assert_uint_eq(core->worker_hang_timeout, 0);
+    ck_assert_uint_eq(core->channel_queue, 1024 * 1024);
     ck_assert_str_eq(core->pid, RV_PID_PATH[0] == '/' ? RV_PID_PATH : PREFIX RV_PID_PATH);
     ck_assert_ptr_nonnull(core->logs);
     ck_assert_ptr_null(core->logs->next);
@@ -98,7 +99,7 @@ START_TEST(what_is_said_counts)
                                            "worker_rlimit_core = 512m; worker_priority = -20;"
                                            "worker_shutdown_timeout = 0;"
                                            "worker_startup_timeout = 100ms; pid = run/r.pid;"
-                                           "worker_hang_timeout = 2s;"
+                                           "worker_hang_timeout = 2s; channel_queue = 64k;"
                                            "working_directory = /var/lib; zone stats.size = 2m;"
                                            "zone stats.path = z; events.worker_connections = 7");
     const rv_core_events_t *events = rv_conf_get(cf, "events", NULL);
@@ -114,6 +115,7 @@ START_TEST(what_is_said_counts)
     ck_assert_uint_eq(core->worker_shutdown_timeout, 0);
     ck_assert_uint_eq(core->worker_startup_timeout, 100);
     ck_assert_uint_eq(core->worker_hang_timeout, 2000);
+    ck_assert_uint_eq(core->channel_queue, 64 * 1024);
     ck_assert_str_eq(core->pid, PREFIX "run/r.pid");
     ck_assert_str_eq(core->working_directory, "/var/lib");
     ck_assert_uint_eq(events->worker_connections, 7);
@@ -168,6 +170,8 @@ static const struct {
     { "worker_hang_timeout = 1999ms",
         "\"1999ms\" in directive \"worker_hang_timeout\" is neither 0 nor at least 2000ms" },
     { "worker_hang_timeout = 2d", "out of range" },
+    { "channel_queue = 65535", "out of range" },
+    { "channel_queue = 2g", "out of range" },
     { "worker_hang_timeout = never", "invalid value \"never\"" },
     { "worker_cpu_affinity = 0102", "invalid mask \"0102\" in directive" },
     { "worker_cpu_affinity = 01 00", "invalid mask \"00\" in directive" },
