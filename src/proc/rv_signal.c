@@ -122,6 +122,12 @@ rv_signal_take(void)
     return atomic_exchange(&came, 0);
 }
 
+void
+rv_signal_drop(unsigned bits)
+{
+    atomic_fetch_and(&came, ~bits);
+}
+
 unsigned
 rv_signal_resolve(unsigned taken, int graceful)
 {

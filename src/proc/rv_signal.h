@@ -49,6 +49,9 @@ int rv_signal_fd(void);
 /* What came since the last call, RV_SIGNAL_* or'ed. */
 unsigned rv_signal_take(void);
 
+/* Those that have come and were not taken yet are as if they had not. */
+void rv_signal_drop(unsigned bits);
+
 /* The same with RV_SIGNAL_QUIT in the place of RV_SIGNAL_TERM where TERM is to be `graceful`,
  * otherwise RV_SIGNAL_TERMINATE. */
 unsigned rv_signal_resolve(unsigned taken, int graceful);

@@ -156,7 +156,9 @@ rv_master_orders_settle(rv_master_t *m)
     if (result == RV_ERROR) {
         m->drained = 0;
         rv_scale_reclaim(m->all.current);
-        m->wanted &= ~RV_SIGNAL_DRAIN; /* it was meant for the time of two masters */
+        m->wanted &= ~RV_SIGNAL_DRAIN; /* it was meant for the time of two masters, */
+        m->came &= ~RV_SIGNAL_DRAIN;   /* also where it came in the same moment */
+        rv_signal_drop(RV_SIGNAL_DRAIN);
     }
     if (m->succession.speaks || (followed && m->succession.before.master == 0))
         take_the_word(m);

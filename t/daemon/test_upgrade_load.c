@@ -109,6 +109,27 @@ expect_no_failure(const load_t *load, const watcher_t *w)
     ck_assert_uint_gt(w->answered, UPGRADES);
 }
 
+/* A new master has a socket twice as long as the one before it may come back. */
+static int
+has_each_socket_once(daemon_t *daemon, void *unused)
+{
+    char name[32], link[2][128];
+    int most = daemon_fd_count(daemon->master) + 64;
+
+    (void) unused;
+    for (int a = 0; a < most; a++) {
+        snprintf(name, sizeof(name), "fd/%d", a);
+        daemon_proc_link(daemon->master, name, link[0], sizeof(link[0]));
+        for (int b = a + 1; b < most && strncmp(link[0], "socket:", 7) == 0; b++) {
+            snprintf(name, sizeof(name), "fd/%d", b);
+            if (strcmp(daemon_proc_link(daemon->master, name, link[1], sizeof(link[1])), link[0])
+                == 0)
+                return 0;
+        }
+    }
+    return 1;
+}
+
 /* --- the test ------------------------------------------------------------------------------------ */
 
 static const char *const options[] = { "", "reuseport" };
@@ -126,6 +147,7 @@ START_TEST(ten_upgrades_fail_no_request_and_leak_nothing)
     daemon_start(&d);
     heir_upgrade(&d); /* the heir of an heir has what its father had */
     daemon_wait_log(&d, "which this one follows, is gone", 1);
+    daemon_wait(&d, has_each_socket_once, NULL, "what was passed is given up");
     mesh_wait(&d, WORKERS, &first);
     look_open(&d, &look);
 
