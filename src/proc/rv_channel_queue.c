@@ -87,6 +87,8 @@ is_replaced(const rv_channel_waiting_t *w, const rv_message_t *msg)
 static rv_channel_waiting_t **
 find_replaced(rv_channel_queue_t *q, const rv_message_t *msg)
 {
+    if (msg->key == 0 && msg->policy != RV_CHANNEL_COALESCE)
+        return NULL;
     for (rv_channel_waiting_t **p = &q->first; *p != NULL; p = &(*p)->next) {
         if ((*p)->done == 0 && is_replaced(*p, msg))
             return p;

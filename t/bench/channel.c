@@ -1,0 +1,546 @@
+/*
+ * What a message costs between two workers: rv_mesh beside a bare SEQPACKET socketpair.
+ *
+ * Both are two processes that wait by epoll and neither block nor copy; the bare ones call
+ * recv and send (recvmsg and sendmsg for a descriptor) and know nothing else. A round trip is there and
+ * back, one at a time; messages per second are what gets through when the sender never
+ * waits but for room. The broadcast is measured at the sender, by its processor time.
+ */
+#include "rv_control.h"
+#include "rv_fd.h"
+#include "rv_loop.h"
+#include "rv_mesh.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { ROUNDS = 7, RECEIVERS = 16 };
+
+typedef struct {
+    const char *name;
+    size_t length;
+    int with_fd;
+    unsigned trips, messages, broadcasts; /* in a round */
+} kind_t;
+
+static const kind_t kinds[] = {
+    { "16 B", 16, 0, 20000, 100000, 3000 },
+    { "1 KiB", 1024, 0, 20000, 100000, 3000 },
+    { "16 KiB", 16384, 0, 5000, 20000, 500 },
+    { "16 B and a descriptor", 16, 1, 10000, 50000, 0 },
+};
+
+/* What the processes of a round have in common; a time each, seconds. */
+typedef struct {
+    double trip, message, broadcast;
+} result_t;
+
+static result_t *shared;
+static char data[RV_CHANNEL_DATA];
+static int passed; /* the descriptor that goes with messages */
+
+static void
+fail(const char *what)
+{
+    perror(what);
+    exit(1);
+}
+
+static double
+now(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double) t.tv_sec + (double) t.tv_nsec / 1e9;
+}
+
+static double
+cpu(void)
+{
+    struct rusage u;
+
+    getrusage(RUSAGE_SELF, &u);
+    return (double) (u.ru_utime.tv_sec + u.ru_stime.tv_sec)
+        + (double) (u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6;
+}
+
+static void
+reap(unsigned count)
+{
+    for (int status; count > 0; count--) {
+        if (wait(&status) == -1 || status != 0)
+            fail("a process of the bench");
+    }
+}
+
+/* --- bare ----------------------------------------------------------------------------------- */
+
+static int
+poll_set(int fd)
+{
+    struct epoll_event e = { .events = EPOLLIN, .data.fd = fd };
+    int set = epoll_create1(EPOLL_CLOEXEC);
+
+    if (set == -1 || epoll_ctl(set, EPOLL_CTL_ADD, fd, &e) == -1)
+        fail("epoll");
+    return set;
+}
+
+static void
+bare_wait(int set, int fd, unsigned events)
+{
+    struct epoll_event e = { .events = events, .data.fd = fd };
+
+    if (events != EPOLLIN && epoll_ctl(set, EPOLL_CTL_MOD, fd, &e) == -1)
+        fail("epoll_ctl");
+    while (epoll_wait(set, &e, 1, -1) == -1)
+        continue;
+    e.events = EPOLLIN;
+    if (events != EPOLLIN && epoll_ctl(set, EPOLL_CTL_MOD, fd, &e) == -1)
+        fail("epoll_ctl");
+}
+
+static ssize_t
+bare_send_once(int fd, const kind_t *k, size_t length)
+{
+    char control[CMSG_SPACE(sizeof(int))] __attribute__((aligned(8))) = { 0 };
+    struct iovec iov = { data, length };
+    struct msghdr m = {
+        .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control)
+    };
+
+    if (!k->with_fd)
+        return send(fd, data, length, MSG_NOSIGNAL);
+    *CMSG_FIRSTHDR(&m) = (struct cmsghdr){
+        .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = CMSG_LEN(sizeof(int))
+    };
+    memcpy(CMSG_DATA(CMSG_FIRSTHDR(&m)), &passed, sizeof(int));
+    return sendmsg(fd, &m, MSG_NOSIGNAL);
+}
+
+static void
+bare_send(int set, int fd, const kind_t *k, size_t length)
+{
+    while (bare_send_once(fd, k, length) == -1) {
+        if (errno != EAGAIN && errno != ETOOMANYREFS)
+            fail("send");
+        bare_wait(set, fd, EPOLLOUT);
+    }
+}
+
+static void
+bare_receive(int set, int fd, const kind_t *k)
+{
+    static char bytes[RV_CHANNEL_DATA];
+    char control[CMSG_SPACE(sizeof(int))] __attribute__((aligned(8)));
+    struct iovec iov = { bytes, sizeof(bytes) };
+    struct msghdr m = {
+        .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control)
+    };
+
+    while ((k->with_fd ? recvmsg(fd, &m, MSG_CMSG_CLOEXEC) : recv(fd, bytes, sizeof(bytes), 0))
+        == -1) {
+        if (errno != EAGAIN)
+            fail("recv");
+        bare_wait(set, fd, EPOLLIN);
+    }
+    if (k->with_fd) {
+        int got;
+
+        memcpy(&got, CMSG_DATA(CMSG_FIRSTHDR(&m)), sizeof(int));
+        close(got);
+    }
+}
+
+static void
+bare_answer(int fd, const kind_t *k)
+{
+    int set = poll_set(fd);
+
+    for (unsigned i = 0; i < k->trips; i++) {
+        bare_receive(set, fd, k);
+        bare_send(set, fd, k, k->length);
+    }
+    for (unsigned i = 0; i < k->messages; i++)
+        bare_receive(set, fd, k);
+    bare_send(set, fd, k, 1);
+}
+
+static void
+bare_ask(int fd, const kind_t *k)
+{
+    int set = poll_set(fd);
+    double began = now();
+
+    for (unsigned i = 0; i < k->trips; i++) {
+        bare_send(set, fd, k, k->length);
+        bare_receive(set, fd, k);
+    }
+    shared->trip = (now() - began) / k->trips;
+    began = now();
+    for (unsigned i = 0; i < k->messages; i++)
+        bare_send(set, fd, k, k->length);
+    bare_receive(set, fd, k);
+    shared->message = (now() - began) / k->messages;
+}
+
+static void
+bare_pair(const kind_t *k)
+{
+    for (int side = 0, fds[2]; side < 2; side++) {
+        if (side == 0 && rv_fd_socketpair(SOCK_SEQPACKET, fds) != RV_OK)
+            fail("socketpair");
+        pid_t pid = fork();
+        if (pid == -1)
+            fail("fork");
+        if (pid == 0) {
+            (side == 0 ? bare_answer : bare_ask)(fds[side], k);
+            _exit(0);
+        }
+        rv_fd_close(&fds[side]);
+    }
+    reap(2);
+}
+
+static void
+bare_broadcast(const kind_t *k)
+{
+    int fds[RECEIVERS][2], set[RECEIVERS];
+
+    for (int i = 0; i < RECEIVERS; i++) {
+        if (rv_fd_socketpair(SOCK_SEQPACKET, fds[i]) != RV_OK)
+            fail("socketpair");
+        pid_t pid = fork();
+        if (pid == -1)
+            fail("fork");
+        if (pid == 0) {
+            int in = poll_set(fds[i][1]);
+
+            for (unsigned n = 0; n < k->broadcasts; n++)
+                bare_receive(in, fds[i][1], k);
+            _exit(0);
+        }
+        rv_fd_close(&fds[i][1]);
+        set[i] = poll_set(fds[i][0]);
+    }
+    double began = cpu();
+    for (unsigned n = 0; n < k->broadcasts; n++) {
+        for (int i = 0; i < RECEIVERS; i++)
+            bare_send(set[i], fds[i][0], k, k->length);
+    }
+    shared->broadcast = (cpu() - began) / k->broadcasts;
+    reap(RECEIVERS);
+    for (int i = 0; i < RECEIVERS; i++) {
+        close(set[i]);
+        close(fds[i][0]);
+    }
+}
+
+/* --- the mesh --------------------------------------------------------------------------------- */
+
+static const kind_t *kind; /* of this round */
+static rv_loop_t *loop;
+static unsigned received;
+static int readable, started;
+
+static void
+on_receive(const rv_mesh_message_t *m)
+{
+    received++;
+    if (m->fd != -1)
+        close(m->fd);
+}
+
+static const rv_mesh_type_t types[] = {
+    { .name = "bench", .receive = on_receive },
+    { .name = NULL },
+};
+
+static void
+on_readable(int fd, short what, void *unused)
+{
+    (void) fd;
+    (void) what;
+    (void) unused;
+    readable = 1;
+}
+
+/* As a worker does between two steps of its loop. */
+static void
+take(rv_message_t *msg)
+{
+    rv_process_id_t peer;
+
+    if (!rv_control_is_genuine(msg)) {
+        fail("a message that is not genuine");
+    } else if (msg->type >= RV_CONTROL_USER) {
+        if (rv_mesh_receive(msg) != RV_OK)
+            fail("a message that is refused");
+    } else if (msg->type == RV_CONTROL_START) {
+        started = 1;
+        (void) rv_control_uncork(msg);
+    } else if (msg->type == RV_CONTROL_OPEN && rv_control_peer(msg, &peer) == RV_OK) {
+        if (rv_control_enter(msg, &peer) != RV_OK
+            || rv_loop_watch_channel(loop, rv_process_at(peer.slot)->channel[0], NULL, NULL)
+                != RV_OK)
+            fail("entering a worker");
+    }
+    rv_channel_discard(msg);
+}
+
+static void
+step(int64_t msec)
+{
+    rv_message_t msg;
+
+    if (rv_loop_once(loop, msec) != RV_OK)
+        fail("the loop");
+    for (int result = RV_OK; readable && result == RV_OK;) {
+        result = rv_channel_receive(rv_process_self()->channel[1], &msg);
+        if (result == RV_OK)
+            take(&msg);
+        else if (result != RV_AGAIN)
+            fail("receiving");
+    }
+    readable = 0;
+}
+
+static void
+mesh_receive(unsigned count)
+{
+    while (received < count)
+        step(-1);
+    received -= count;
+}
+
+static void
+mesh_send(const rv_process_id_t *to, size_t length)
+{
+    for (int result;
+         (result = rv_mesh_send(to, 0, data, length, kind->with_fd ? passed : -1)) != RV_OK;) {
+        if (result == RV_ERROR)
+            fail("rv_mesh_send");
+        step(-1);
+    }
+}
+
+static void
+mesh_begin(void)
+{
+    loop = rv_loop_create(NULL);
+    if (loop == NULL
+        || rv_loop_watch_channel(loop, rv_process_self()->channel[1], on_readable, NULL) != RV_OK)
+        fail("the loop");
+    for (rv_process_t *p = rv_process_each(NULL); p != NULL; p = rv_process_each(p)) {
+        if (p != rv_process_self()
+            && rv_loop_watch_channel(loop, p->channel[0], NULL, NULL) != RV_OK)
+            fail("the loop");
+    }
+    while (!started)
+        step(-1);
+}
+
+/* Until what waits is sent. */
+static void
+mesh_end(void)
+{
+    while (rv_mesh_is_waiting())
+        step(-1);
+}
+
+static int
+mesh_answer(void *unused)
+{
+    rv_process_id_t other;
+
+    (void) unused;
+    mesh_begin();
+    while (rv_mesh_worker(1, &other) != RV_OK)
+        step(-1);
+    for (unsigned i = 0; i < kind->trips; i++) {
+        mesh_receive(1);
+        mesh_send(&other, kind->length);
+    }
+    mesh_receive(kind->messages);
+    mesh_send(&other, 1);
+    mesh_end();
+    return 0;
+}
+
+static int
+mesh_ask(void *unused)
+{
+    rv_process_id_t other;
+
+    (void) unused;
+    mesh_begin();
+    if (rv_mesh_worker(0, &other) != RV_OK)
+        fail("rv_mesh_worker");
+    double began = now();
+    for (unsigned i = 0; i < kind->trips; i++) {
+        mesh_send(&other, kind->length);
+        mesh_receive(1);
+    }
+    shared->trip = (now() - began) / kind->trips;
+    began = now();
+    for (unsigned i = 0; i < kind->messages; i++)
+        mesh_send(&other, kind->length);
+    mesh_receive(1);
+    shared->message = (now() - began) / kind->messages;
+    return 0;
+}
+
+static int
+mesh_listen(void *unused)
+{
+    (void) unused;
+    mesh_begin();
+    mesh_receive(kind->broadcasts);
+    return 0;
+}
+
+static void
+note_refused(const rv_process_id_t *to, int result, void *first)
+{
+    if (result != RV_OK && *(unsigned *) first > to->slot)
+        *(unsigned *) first = to->slot;
+}
+
+/* A broadcast goes to all at once: where one's queue is full it is waited for before. */
+static int
+mesh_broadcast(void *unused)
+{
+    (void) unused;
+    mesh_begin();
+    double began = cpu();
+    for (unsigned n = 0; n < kind->broadcasts; n++) {
+        unsigned refused = RV_PROCESS_SLOTS;
+
+        while (rv_channel_totals()->queued > 32)
+            step(-1);
+        if (rv_mesh_broadcast(0, 0, data, kind->length, note_refused, &refused) != 0)
+            fail("rv_mesh_broadcast");
+    }
+    mesh_end();
+    shared->broadcast = (cpu() - began) / kind->broadcasts;
+    return 0;
+}
+
+/* The master: forks them in turn, introduces, waits for their ends. */
+static void
+mesh_run(int (*const run[])(void *), unsigned count)
+{
+    rv_process_t *p[RECEIVERS + 1];
+
+    for (unsigned i = 0; i < count; i++) {
+        if (rv_process_spawn(1, i, run[i], NULL, &p[i]) != RV_OK)
+            fail("rv_process_spawn");
+        rv_control_open(p[i]);
+    }
+    for (unsigned i = 0; i < count; i++)
+        (void) rv_control_start(p[i]);
+    reap(count);
+    for (unsigned i = 0; i < count; i++)
+        rv_process_release(p[i]);
+}
+
+static void
+mesh_pair(const kind_t *k)
+{
+    static int (*const run[])(void *) = { mesh_answer, mesh_ask };
+
+    kind = k;
+    mesh_run(run, 2);
+}
+
+static void
+mesh_broadcasts(const kind_t *k)
+{
+    int (*run[RECEIVERS + 1])(void *);
+
+    kind = k;
+    for (int i = 0; i < RECEIVERS; i++)
+        run[i] = mesh_listen;
+    run[RECEIVERS] = mesh_broadcast;
+    mesh_run(run, RECEIVERS + 1);
+}
+
+/* --- figures ---------------------------------------------------------------------------------- */
+
+static int
+compare(const void *a, const void *b)
+{
+    double x = *(const double *) a, y = *(const double *) b;
+
+    return (x > y) - (x < y);
+}
+
+static double
+median(const double *values)
+{
+    double sorted[ROUNDS];
+
+    memcpy(sorted, values, sizeof(sorted));
+    qsort(sorted, ROUNDS, sizeof(sorted[0]), compare);
+    return sorted[ROUNDS / 2];
+}
+
+static void
+print(const char *what, const kind_t *k, const double *mesh, const double *bare, int per_second)
+{
+    double m = median(mesh) * 1e6, b = median(bare) * 1e6, ratios[ROUNDS];
+
+    for (int i = 0; i < ROUNDS; i++)
+        ratios[i] = per_second ? bare[i] / mesh[i] : mesh[i] / bare[i];
+    if (per_second)
+        printf("channel: %s, %s: mesh %.0f, bare %.0f a second, ratio %.2f\n", what, k->name,
+            1e6 / m, 1e6 / b, median(ratios));
+    else
+        printf("channel: %s, %s: mesh %.2f us, bare %.2f us, ratio %.2f\n", what, k->name, m, b,
+            median(ratios));
+    fflush(stdout);
+}
+
+static void
+measure(const kind_t *k)
+{
+    double trip[2][ROUNDS], message[2][ROUNDS], broadcast[2][ROUNDS];
+
+    for (int i = 0; i < ROUNDS; i++) {
+        for (int bare = 0; bare < 2; bare++) {
+            (bare ? bare_pair : mesh_pair)(k);
+            if (k->broadcasts > 0)
+                (bare ? bare_broadcast : mesh_broadcasts)(k);
+            trip[bare][i] = shared->trip;
+            message[bare][i] = shared->message;
+            broadcast[bare][i] = shared->broadcast;
+        }
+    }
+    print("round trip", k, trip[0], trip[1], 0);
+    print("messages", k, message[0], message[1], 1);
+    if (k->broadcasts > 0)
+        print("broadcast to 16, sender's processor time", k, broadcast[0], broadcast[1], 0);
+}
+
+int
+main(void)
+{
+    shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (shared == MAP_FAILED || rv_mesh_register("bench", types) != RV_OK)
+        fail("mmap");
+    passed = dup(STDIN_FILENO);
+    rv_process_set_master(getpid());
+    for (size_t i = 0; i < rv_countof(kinds); i++)
+        measure(&kinds[i]);
+    return 0;
+}
