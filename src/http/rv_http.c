@@ -5,13 +5,11 @@
  * needs the socket, and settle() says what for: to send what is left, to read
  * more of a request, or to wait for the next. Nothing of a request is kept
  * while none is in flight.
- *
- * The client's state is counted as nginx does: reading from the first byte,
- * writing from the complete head to the last byte of the answer, else waiting.
  */
 #include "rv_http.h"
 
 #include "rv_activity.h"
+#include "rv_http_count.h"
 #include "rv_http_reply.h"
 #include "rv_http_request.h"
 #include "rv_log.h"
@@ -28,20 +26,9 @@ enum {
     LINGER_TOTAL_MSEC = 30 * 1000
 };
 
-/* Of this worker: timeouts and counters. */
 static struct {
     const struct timeval *keepalive, *header, *send, *linger;
-    int requests, refused, duration; /* cells */
-} http;
-
-static const rv_stats_def_t http_stats[] = {
-    { "requests", RV_STATS_COUNTER, "Client requests." },
-    { "refused", RV_STATS_COUNTER,
-        "Requests that were malformed, too large, too slow or not supported." },
-    { "request_duration", RV_STATS_HISTOGRAM,
-        "Time from a request's first byte to the last byte of its answer." },
-    { NULL, 0, NULL },
-};
+} timeouts; /* of this worker */
 
 /* --- idle connections -------------------------------------------------------------- */
 
@@ -51,7 +38,7 @@ static void
 wait_for_request(rv_connection_t *c)
 {
     const rv_http_conf_t *conf = c->conf;
-    const struct timeval *timeout = c->requests == 0 ? http.header : http.keepalive;
+    const struct timeval *timeout = c->requests == 0 ? timeouts.header : timeouts.keepalive;
     struct timeval last = { (time_t) (conf->keepalive_min_timeout / 1000),
         (suseconds_t) (conf->keepalive_min_timeout % 1000 * 1000) };
 
@@ -63,62 +50,12 @@ wait_for_request(rv_connection_t *c)
 
 /* --- one request ---------------------------------------------------------------------- */
 
-/* Counts the request, unless it is counted, and the connection by what is done with it. */
-static void
-count_request(rv_http_request_t *r, rv_connection_state_t state)
-{
-    const rv_stats_change_t one = { (unsigned) http.requests, 1 };
-
-    rv_connection_set_state(r->connection, state, &one, r->counted ? 0 : 1);
-    r->counted = 1;
-}
-
-/* Notes that the answer is in `out`, for its time to be taken when it has been sent. */
-static void
-note_answer(rv_http_request_t *r)
-{
-    size_t i = r->answered[0].count > 0 && r->answered[0].began != r->began ? 1 : 0;
-
-    if (r->answered[i].count == 0)
-        r->answered[i].began = r->began;
-    r->answered[i].count++;
-}
-
-/* What the answers that have been sent do to the histogram: how many changes. */
-static unsigned
-observe(rv_http_request_t *r, size_t i, int64_t now, rv_stats_change_t *changes)
-{
-    unsigned count = r->answered[i].count;
-    uint64_t took = (uint64_t) rv_max(now - r->answered[i].began, 0);
-
-    r->answered[i].count = 0;
-    return rv_stats_observe(
-        rv_connections_stats(r->connection->all), http.duration, took, count, changes);
-}
-
-/* Takes the time of the answers, and enters a state: in most cases one transaction. */
-static void
-enter_state(rv_http_request_t *r, rv_connection_state_t state)
-{
-    rv_stats_change_t changes[RV_STATS_OBSERVATION];
-    rv_stats_t *st = rv_connections_stats(r->connection->all);
-    int64_t now = r->answered[0].count > 0 ? rv_loop_now_usec() : 0;
-
-    if (r->answered[1].count > 0)
-        rv_stats_apply(st, changes, observe(r, 1, now, changes));
-    unsigned count = observe(r, 0, now, changes);
-    rv_connection_set_state(r->connection, state, changes, count);
-}
-
 /* Answers with an error after which the bytes that follow mean nothing. */
 static void
 refuse(rv_http_request_t *r, unsigned code)
 {
-    const rv_stats_change_t one = { (unsigned) http.refused, 1 };
-
-    count_request(r, RV_CONNECTION_WRITING);
-    rv_connection_set_state(r->connection, RV_CONNECTION_WRITING, &one, 1);
-    note_answer(r);
+    rv_http_count_refused(r);
+    rv_http_count_answer(r);
     r->keep = 0;
     r->closing = 1;
     r->linger = 1;
@@ -179,7 +116,7 @@ begin_body(rv_http_request_t *r)
     const rv_http_parser_t *p = &r->parser;
     int wanted = rv_http_parse_keep_alive(p);
 
-    count_request(r, RV_CONNECTION_WRITING);
+    rv_http_count_request(r, RV_CONNECTION_WRITING);
     c->requests++;
     r->keep = wanted && r->conf->keepalive_timeout > 0 && !rv_connections_draining(c->all)
         && c->requests < r->conf->keepalive_requests;
@@ -223,7 +160,7 @@ serve(rv_http_request_t *r)
             return 0;
 
         answer(r);
-        note_answer(r);
+        rv_http_count_answer(r);
         r->closing = !r->keep;
         rv_http_request_next(r);
     }
@@ -243,7 +180,7 @@ linger(rv_http_request_t *r)
     }
     r->phase = RV_HTTP_LINGER_PHASE;
     r->began = rv_loop_now_usec();
-    if (rv_connection_watch(c, RV_LOOP_READ, http.linger) != RV_OK)
+    if (rv_connection_watch(c, RV_LOOP_READ, timeouts.linger) != RV_OK)
         rv_connection_close(c);
 }
 
@@ -266,7 +203,7 @@ wait_for_head(rv_http_request_t *r)
     int64_t left = rv_max(r->began + limit - rv_loop_now_usec(), 1000);
     struct timeval tv = { (time_t) (left / 1000000), (suseconds_t) (left % 1000000) };
 
-    count_request(r, RV_CONNECTION_READING);
+    rv_http_count_request(r, RV_CONNECTION_READING);
     if (rv_connection_watch(c, RV_LOOP_READ, &tv) != RV_OK)
         rv_connection_close(c);
 }
@@ -280,16 +217,16 @@ settle(rv_http_request_t *r, int sent)
         sent == RV_OK && !r->closing && r->phase == RV_HTTP_HEAD_PHASE && r->start == r->filled;
 
     if (sent == RV_OK)
-        enter_state(r, idle ? RV_CONNECTION_WAITING : (rv_connection_state_t) c->state);
+        rv_http_count_state(r, idle ? RV_CONNECTION_WAITING : (rv_connection_state_t) c->state);
     if (sent == RV_DONE) {
         rv_connection_close(c);
     } else if (sent == RV_AGAIN) {
-        if (rv_connection_watch(c, RV_LOOP_WRITE, http.send) != RV_OK)
+        if (rv_connection_watch(c, RV_LOOP_WRITE, timeouts.send) != RV_OK)
             rv_connection_close(c);
     } else if (r->closing) {
         linger(r);
     } else if (r->phase == RV_HTTP_BODY_PHASE) {
-        if (rv_connection_watch(c, RV_LOOP_READ, http.header) != RV_OK)
+        if (rv_connection_watch(c, RV_LOOP_READ, timeouts.header) != RV_OK)
             rv_connection_close(c);
     } else if (!idle) {
         wait_for_head(r);
@@ -309,7 +246,7 @@ go_on(rv_http_request_t *r)
         more = serve(r);
         sent = rv_http_request_flush(r);
         if (more && sent == RV_OK)
-            enter_state(r, RV_CONNECTION_WRITING);
+            rv_http_count_state(r, RV_CONNECTION_WRITING);
     } while (more && sent == RV_OK);
     settle(r, sent);
 }
@@ -394,7 +331,7 @@ http_close(rv_connection_t *c)
     rv_http_request_t *r = c->data;
 
     if (r != NULL)
-        enter_state(r, (rv_connection_state_t) c->state);
+        rv_http_count_state(r, (rv_connection_state_t) c->state);
     rv_http_request_release(c);
 }
 
@@ -429,18 +366,15 @@ init_worker(rv_worker_t *w)
 {
     const rv_http_conf_t *conf = rv_conf_get(w->cycle->conf, "http", NULL);
 
-    http.keepalive = rv_connections_timeout(w->connections, conf->keepalive_timeout);
-    http.header = rv_connections_timeout(w->connections, conf->client_header_timeout);
-    http.send = rv_connections_timeout(w->connections, conf->send_timeout);
-    http.linger = rv_connections_timeout(w->connections, LINGER_MSEC);
-    http.requests = rv_stats_find(w->stats, "http", "requests");
-    http.refused = rv_stats_find(w->stats, "http", "refused");
-    http.duration = rv_stats_find(w->stats, "http", "request_duration");
+    timeouts.keepalive = rv_connections_timeout(w->connections, conf->keepalive_timeout);
+    timeouts.header = rv_connections_timeout(w->connections, conf->client_header_timeout);
+    timeouts.send = rv_connections_timeout(w->connections, conf->send_timeout);
+    timeouts.linger = rv_connections_timeout(w->connections, LINGER_MSEC);
 
-    if (http.keepalive == NULL || http.header == NULL || http.send == NULL || http.linger == NULL
-        || http.requests < 0 || http.refused < 0 || http.duration < 0)
+    if (timeouts.keepalive == NULL || timeouts.header == NULL || timeouts.send == NULL
+        || timeouts.linger == NULL)
         return RV_ERROR;
-    return RV_OK;
+    return rv_http_count_init(w->stats);
 }
 
 static void
@@ -453,7 +387,7 @@ exit_worker(rv_worker_t *w)
 const rv_module_t rv_http_module = {
     .name = "http",
     .sections = rv_http_conf_sections,
-    .stats = http_stats,
+    .stats = rv_http_count_stats,
     .configure = configure,
     .init_worker = init_worker,
     .exit_worker = exit_worker,
