@@ -248,19 +248,32 @@ on_ready(int fd, short what, void *data)
     rv_activity_note(RV_ACTIVITY_IDLE, 0, 0);
 }
 
+/* What is not watched may have been woken. */
+static void
+stop_watching(rv_connection_t *c)
+{
+    if (event_initialized(&c->event))
+        event_del(&c->event);
+}
+
 int
 rv_connection_watch(rv_connection_t *c, short what, const struct timeval *timeout)
 {
     if (c->watching != what) {
-        if (c->watching != 0)
-            event_del(&c->event);
+        stop_watching(c);
         c->watching = (uint8_t) what;
         event_assign(
             &c->event, rv_loop_base(c->all->loop), c->fd, (short) (what | EV_PERSIST), on_ready, c);
     }
     if (timeout == NULL)
         event_remove_timer(&c->event);
-    return event_add(&c->event, timeout) == 0 ? RV_OK : RV_ERROR;
+    return what == 0 || event_add(&c->event, timeout) == 0 ? RV_OK : RV_ERROR;
+}
+
+void
+rv_connection_wake(rv_connection_t *c)
+{
+    event_active(&c->event, RV_LOOP_WRITE, 0);
 }
 
 void
@@ -302,8 +315,7 @@ rv_connection_close(rv_connection_t *c)
     rv_stats_change_t gone = { (unsigned) all->state[c->state], -1 };
 
     c->service->close(c);
-    if (c->watching != 0)
-        event_del(&c->event);
+    stop_watching(c);
     rv_fd_close(&c->fd);
 
     *c->link = c->next;

@@ -31,8 +31,8 @@ typedef struct {
     const char *name;
     /* A client has connected: watch it, or close it. */
     void (*open)(rv_connection_t *c);
-    /* What was watched for has happened: RV_LOOP_READ or RV_LOOP_WRITE, or
-     * EV_TIMEOUT. */
+    /* What was watched for has happened: RV_LOOP_READ, RV_LOOP_WRITE,
+     * EV_TIMEOUT, or several of them. */
     void (*ready)(rv_connection_t *c, short what);
     /* The worker drains: finish soon. */
     void (*drain)(rv_connection_t *c);
@@ -43,17 +43,17 @@ typedef struct {
 struct rv_connection_s {
     struct event event;
     rv_connections_t *all;
-    const rv_service_t *service;
-    const void *conf;      /* the service's, of this listener */
-    void *data;            /* the service's */
-    rv_connection_t *next; /* of all that are open, or of the free ones */
+    const rv_service_t *service; /* may be replaced by it: data is then the new one's */
+    const void *conf;            /* the service's, of this listener */
+    void *data;                  /* the service's */
+    rv_connection_t *next;       /* of all that are open, or of the free ones */
     rv_connection_t **link;
     int fd;
     uint32_t requests; /* the service's count */
     int64_t opened;    /* ms, rv_loop_now */
     uint16_t listener; /* as rv_connections_listener said */
     uint8_t state;
-    uint8_t watching; /* RV_LOOP_READ or RV_LOOP_WRITE, 0: nothing */
+    uint8_t watching; /* RV_LOOP_READ, RV_LOOP_WRITE, 0: nothing */
     uint8_t peer_length;
     union {
         struct sockaddr sa;
@@ -106,10 +106,19 @@ const struct timeval *rv_connections_timeout(rv_connections_t *all, uint64_t mse
 /* --- one connection ------------------------------------------------------------ */
 
 /*
- * Watches for what (RV_LOOP_READ or RV_LOOP_WRITE) with a timeout that begins
- * anew each time that service->ready is called. NULL: none.
+ * Watches for what (RV_LOOP_READ, RV_LOOP_WRITE, or both; 0: nothing, without a
+ * timeout) with a timeout that begins anew each time that service->ready is
+ * called. NULL: none.
  */
 int rv_connection_watch(rv_connection_t *c, short what, const struct timeval *timeout);
+
+/*
+ * For whoever has something to do with a connection outside of service->ready:
+ * has that called, once, before the loop waits again, with RV_LOOP_WRITE as if there were
+ * room in the socket. Costs no system call. After the first rv_connection_watch; one that
+ * changes what is watched, or a close, takes it back.
+ */
+void rv_connection_wake(rv_connection_t *c);
 
 /* Enters a state, and in the same transaction makes `count` other changes, at
  * most RV_STATS_CHANGES - 2. */

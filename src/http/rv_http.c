@@ -3,13 +3,14 @@
  *
  * One receive, as many requests as it held, one send. serve() goes on until it
  * needs the socket, and settle() says what for: to send what is left, to read
- * more of a request, or to wait for the next. Nothing of a request is kept
+ * more of a request, to wait for its handler, or for the next. Nothing of a request is kept
  * while none is in flight.
  */
 #include "rv_http.h"
 
 #include "rv_activity.h"
 #include "rv_http_count.h"
+#include "rv_http_defer.h"
 #include "rv_http_reply.h"
 #include "rv_http_request.h"
 #include "rv_log.h"
@@ -150,16 +151,31 @@ read_request(rv_http_request_t *r)
     return r->closing ? RV_DONE : result;
 }
 
+/* Reads a request and has it answered. RV_OK: the answer is there, now or at last. */
+static int
+serve_one(rv_http_request_t *r)
+{
+    if (r->phase != RV_HTTP_ANSWER_PHASE) {
+        int result = read_request(r);
+
+        if (result != RV_OK)
+            return result;
+        answer(r);
+        if (r->deferred)
+            r->phase = RV_HTTP_ANSWER_PHASE;
+    }
+    return r->deferred ? RV_AGAIN : RV_OK;
+}
+
 /* Answers all that is there in full. 1: there may be more, when what is in the
  * output has been sent. */
 static int
 serve(rv_http_request_t *r)
 {
     while (!r->closing && r->out_length < FLUSH_LENGTH) {
-        if (read_request(r) != RV_OK)
+        if (serve_one(r) != RV_OK)
             return 0;
 
-        answer(r);
         rv_http_count_answer(r);
         r->closing = !r->keep;
         rv_http_request_next(r);
@@ -208,6 +224,18 @@ wait_for_head(rv_http_request_t *r)
         rv_connection_close(c);
 }
 
+/* No time limits the handler. The client is watched for its end; what it sends
+ * waits, here or, where there is no room for it, in the socket. */
+static void
+wait_for_answer(rv_http_request_t *r)
+{
+    rv_connection_t *c = r->connection;
+    short what = rv_http_request_room(r) > 0 ? RV_LOOP_READ : 0;
+
+    if (rv_connection_watch(c, what, NULL) != RV_OK)
+        rv_connection_close(c);
+}
+
 /* By what came of sending: what the connection waits for next. */
 static void
 settle(rv_http_request_t *r, int sent)
@@ -225,6 +253,8 @@ settle(rv_http_request_t *r, int sent)
             rv_connection_close(c);
     } else if (r->closing) {
         linger(r);
+    } else if (r->phase == RV_HTTP_ANSWER_PHASE) {
+        wait_for_answer(r);
     } else if (r->phase == RV_HTTP_BODY_PHASE) {
         if (rv_connection_watch(c, RV_LOOP_READ, timeouts.header) != RV_OK)
             rv_connection_close(c);
@@ -251,14 +281,26 @@ go_on(rv_http_request_t *r)
     settle(r, sent);
 }
 
-/* There is room again in the socket. The time that the client took for that is
- * not taken off the time for its next head. */
+/* There is room again in the socket, or an answer at last. The time that the
+ * client, or the handler, took for that is not taken off the time for the next head. */
 static void
 on_writable(rv_http_request_t *r)
 {
     if (r->phase == RV_HTTP_HEAD_PHASE)
         r->began = r->received = rv_loop_now_usec();
+    else if (r->phase == RV_HTTP_ANSWER_PHASE)
+        r->received = rv_loop_now_usec();
     go_on(r);
+}
+
+/* The client has sent more, or has gone, while its request is with a handler. */
+static void
+read_ahead(rv_http_request_t *r)
+{
+    if (rv_http_request_receive(r) == RV_DONE)
+        rv_connection_close(r->connection);
+    else
+        wait_for_answer(r);
 }
 
 /* There is something to read, or (late) no more time for it: what has come
@@ -298,6 +340,8 @@ http_ready(rv_connection_t *c, short what)
         on_writable(c->data);
     else if (r != NULL && r->phase == RV_HTTP_LINGER_PHASE)
         read_lingering(c->data);
+    else if (r != NULL && r->phase == RV_HTTP_ANSWER_PHASE)
+        read_ahead(c->data);
     else
         read_more(c, late);
 }
@@ -330,8 +374,12 @@ http_close(rv_connection_t *c)
 {
     rv_http_request_t *r = c->data;
 
-    if (r != NULL)
+    if (r != NULL) {
+        if (r->phase == RV_HTTP_ANSWER_PHASE && !r->deferred)
+            rv_http_count_answer(r);
+        rv_http_defer_gone(r);
         rv_http_count_state(r, (rv_connection_state_t) c->state);
+    }
     rv_http_request_release(c);
 }
 

@@ -6,7 +6,7 @@
  */
 #include "rv_http_reply.h"
 
-#include "rv_http_request.h"
+#include "rv_http_defer.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -159,6 +159,7 @@ rv_http_reply(rv_http_request_t *r, unsigned code, const char *type, const void 
     size_t variable = strlen(lines) + (type == NULL ? 0 : strlen(type)) + length;
     char *p = reserve(r, HEAD_ROOM + variable);
 
+    rv_http_defer_end(r);
     if (p == NULL) {
         r->keep = 0;
         return;

@@ -4,7 +4,8 @@
  * The buffer `in` holds, from `start`, the request at hand and what was
  * pipelined behind it. The bytes of a head stay until it is answered, since
  * the path points into them; those of a body are dropped as they are passed
- * over, so there is always room behind the largest head. The one global is the
+ * over, so there is always room behind the largest head. What follows a
+ * request that is answered later may fill it. The one global is the
  * list of request objects at rest.
  */
 #include "rv_http_request.h"
@@ -102,7 +103,9 @@ rv_http_request_free_all(void)
 static size_t
 head_start(const rv_http_request_t *r)
 {
-    return r->phase == RV_HTTP_BODY_PHASE ? (size_t) (r->parser.path - r->in) : r->start;
+    int has_head = r->phase == RV_HTTP_BODY_PHASE || r->phase == RV_HTTP_ANSWER_PHASE;
+
+    return has_head ? (size_t) (r->parser.path - r->in) : r->start;
 }
 
 /*
@@ -126,6 +129,13 @@ compact(rv_http_request_t *r)
         r->parser.query -= from;
     if (r->parser.accept != NULL)
         r->parser.accept -= from;
+}
+
+size_t
+rv_http_request_room(rv_http_request_t *r)
+{
+    compact(r);
+    return r->room - r->filled;
 }
 
 int

@@ -14,8 +14,12 @@
 typedef enum {
     RV_HTTP_HEAD_PHASE = 0, /* the head is being read */
     RV_HTTP_BODY_PHASE,     /* the body is being passed over */
+    RV_HTTP_ANSWER_PHASE,   /* complete; its handler answers later */
     RV_HTTP_LINGER_PHASE    /* answered; what the client still sends is thrown away */
 } rv_http_phase_t;
+
+/* What rv_http_defer takes. */
+typedef void (*rv_http_gone_t)(rv_http_request_t *r, void *data);
 
 /* Room behind the largest head, for bytes of the body. */
 #define RV_HTTP_REQUEST_TAIL 1024
@@ -28,14 +32,18 @@ struct rv_http_request_s {
     rv_http_phase_t phase;
     rv_http_parser_t parser;
     rv_http_chunked_t chunked;
-    uint64_t body_left;   /* bytes of a body of known length */
-    uint64_t body_seen;   /* bytes of a chunked one, all that it takes */
-    int64_t began;        /* us: its first byte */
-    int64_t received;     /* us: the last bytes */
-    unsigned counted : 1; /* as a request */
-    unsigned keep : 1;    /* the connection, after this answer */
-    unsigned linger : 1;  /* before closing: the client may still be sending */
-    unsigned closing : 1; /* no request after what is in `out` */
+    uint64_t body_left;    /* bytes of a body of known length */
+    uint64_t body_seen;    /* bytes of a chunked one, all that it takes */
+    int64_t began;         /* us: its first byte */
+    int64_t received;      /* us: the last bytes */
+    unsigned counted : 1;  /* as a request */
+    unsigned keep : 1;     /* the connection, after this answer */
+    unsigned linger : 1;   /* before closing: the client may still be sending */
+    unsigned closing : 1;  /* no request after what is in `out` */
+    unsigned deferred : 1; /* its handler has it, see rv_http_defer.h */
+
+    rv_http_gone_t gone; /* the handler's, of a deferred one */
+    void *data;
 
     /* requests whose answers are in `out`: the first may have begun earlier than the rest */
     struct {
@@ -64,8 +72,11 @@ void rv_http_request_release(rv_connection_t *c);
 void rv_http_request_free_all(void);
 
 /* Receives once. RV_OK: there are more bytes. RV_AGAIN. RV_DONE: the client
- * sends no more, or is gone. */
+ * sends no more, or is gone. There is always room, but for an unanswered request. */
 int rv_http_request_receive(rv_http_request_t *r);
+
+/* Makes room, where there can be any: how much. */
+size_t rv_http_request_room(rv_http_request_t *r);
 
 /* Sends what is in `out`. RV_OK: all of it. RV_AGAIN. RV_DONE: the client is gone. */
 int rv_http_request_flush(rv_http_request_t *r);

@@ -7,7 +7,7 @@
  *     configure     master, for each generation: the configuration is read
  *     init_worker   worker, once: before it is READY
  *     drain         worker, once: told to finish; it stops accepting after this
- *     exit_worker   worker, once: about to exit
+ *     exit_worker   worker, once: about to exit, its connections are closed
  */
 #ifndef RV_MODULE_H
 #define RV_MODULE_H

@@ -337,12 +337,13 @@ static void
 finish(rv_worker_t *w)
 {
     rv_activity_note(RV_ACTIVITY_EXITING, 0, 0);
+    if (w->connections != NULL)
+        rv_connections_destroy(w->connections);
+    w->connections = NULL;
     for (size_t i = 0; rv_modules[i] != NULL; i++) {
         if (rv_modules[i]->exit_worker != NULL)
             rv_modules[i]->exit_worker(w);
     }
-    if (w->connections != NULL)
-        rv_connections_destroy(w->connections);
     rv_cycle_close_listeners(w->cycle, 0);
 
     for (rv_process_t *p = rv_process_each(NULL); p != NULL; p = rv_process_each(p)) {

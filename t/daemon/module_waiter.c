@@ -1,0 +1,187 @@
+/*
+ * module_waiter: a handler that takes its time, as a service might.
+ *
+ * A module of the test program alone. "GET /do/NAME" of a location with
+ * "handler = waiter" does what the table below says, in the worker that is asked.
+ */
+#include "rv_http_defer.h"
+#include "rv_http_parse.h"
+#include "rv_http_reply.h"
+#include "rv_http_request.h"
+#include "rv_worker.h"
+
+#include <event2/event.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* --- those who wait for an answer ------------------------------------------------------ */
+
+typedef struct held_s {
+    struct held_s *next;
+    rv_http_request_t *request;
+    struct event *timer; /* NULL: one of /do/release */
+} held_t;
+
+static held_t *held;
+static unsigned gone;
+
+static void
+reply_text(rv_http_request_t *r, const char *text)
+{
+    rv_http_reply(r, 200, "text/plain", text, strlen(text), NULL);
+}
+
+static void
+forget(held_t *h)
+{
+    held_t **link = &held;
+
+    while (*link != h)
+        link = &(*link)->next;
+    *link = h->next;
+    if (h->timer != NULL)
+        event_free(h->timer);
+    free(h);
+}
+
+static void
+on_gone(rv_http_request_t *r, void *data)
+{
+    (void) r;
+    gone++;
+    forget(data);
+}
+
+/* At the end, so that those who wait are answered in their order. */
+static held_t *
+hold(rv_http_request_t *r)
+{
+    held_t *h = calloc(1, sizeof(*h)), **link = &held;
+
+    if (h == NULL)
+        abort();
+    while (*link != NULL)
+        link = &(*link)->next;
+    *link = h;
+    h->request = r;
+    rv_http_defer(r, on_gone, h);
+    return h;
+}
+
+static void
+do_hold(rv_http_request_t *r)
+{
+    (void) hold(r);
+}
+
+static void
+answer_held(held_t *h, const char *text)
+{
+    rv_http_request_t *r = h->request;
+    char line[256];
+
+    snprintf(line, sizeof(line), "%s %s\n", r->parser.path, text);
+    forget(h);
+    reply_text(r, line);
+}
+
+static void
+do_release(rv_http_request_t *r)
+{
+    char text[64];
+    unsigned count = 0;
+
+    for (held_t *h = held, *next; h != NULL; h = next) {
+        next = h->next;
+        if (h->timer != NULL)
+            continue;
+        answer_held(h, "released");
+        count++;
+    }
+    snprintf(text, sizeof(text), "%u released\n", count);
+    reply_text(r, text);
+}
+
+static void
+on_timer(int fd, short what, void *data)
+{
+    (void) fd;
+    (void) what;
+    answer_held(data, "in time");
+}
+
+static void
+do_after(rv_http_request_t *r)
+{
+    const struct timeval soon = { 0, 20 * 1000 };
+    held_t *h = hold(r);
+
+    h->timer = event_new(rv_loop_base(rv_connections_loop(r->connection->all)), -1, 0, on_timer, h);
+    if (h->timer == NULL || event_add(h->timer, &soon) != 0)
+        abort();
+}
+
+static void
+do_now(rv_http_request_t *r)
+{
+    answer_held(hold(r), "at once");
+}
+
+/* --- the handler ----------------------------------------------------------------------- */
+
+static void
+do_count(rv_http_request_t *r)
+{
+    char text[64];
+    unsigned count = 0;
+
+    for (const held_t *h = held; h != NULL; h = h->next)
+        count++;
+    snprintf(text, sizeof(text), "held %u gone %u\n", count, gone);
+    reply_text(r, text);
+}
+
+static const struct {
+    const char *name;
+    void (*deed)(rv_http_request_t *r);
+} deeds[] = {
+    { "hold", do_hold },       /* answered when somebody asks for "release" */
+    { "release", do_release }, /* how many that were */
+    { "after", do_after },     /* answered by a timer */
+    { "now", do_now },         /* deferred, and answered before the handler returns */
+    { "count", do_count },
+};
+
+static void
+answer(rv_http_request_t *r, const rv_http_location_t *location)
+{
+    const char *name = strrchr(r->parser.path, '/') + 1;
+
+    (void) location;
+    for (size_t i = 0; i < rv_countof(deeds); i++) {
+        if (strcmp(deeds[i].name, name) == 0) {
+            deeds[i].deed(r);
+            return;
+        }
+    }
+    rv_http_reply_status(r, 404, NULL);
+}
+
+/* All have been told: whoever waits here still is waited for by nobody. */
+static void
+exit_worker(rv_worker_t *w)
+{
+    if (held != NULL)
+        rv_log(RV_LOG_ALERT, 0, "worker %u exits with requests that are not answered", w->number);
+}
+
+static const rv_http_handler_t handler = {
+    .name = "waiter", .methods = RV_HTTP_GET | RV_HTTP_HEAD | RV_HTTP_POST, .answer = answer
+};
+
+extern const rv_module_t rv_waiter_module;
+
+const rv_module_t rv_waiter_module = {
+    .name = "waiter", .http_handler = &handler, .exit_worker = exit_worker
+};
