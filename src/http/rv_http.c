@@ -8,11 +8,11 @@
  */
 #include "rv_http.h"
 
-#include "rv_activity.h"
+#include "rv_http_body.h"
 #include "rv_http_count.h"
 #include "rv_http_defer.h"
 #include "rv_http_reply.h"
-#include "rv_http_request.h"
+#include "rv_http_route.h"
 #include "rv_log.h"
 #include "rv_worker.h"
 
@@ -63,52 +63,6 @@ refuse(rv_http_request_t *r, unsigned code)
     rv_http_reply_status(r, code, NULL);
 }
 
-/* "Allow: GET, HEAD" and CRLF. */
-static const char *
-allow_line(unsigned methods)
-{
-    static const char *const names[] = { "GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH",
-        "TRACE", "CONNECT" };
-    static char line[128];
-    size_t length = (size_t) (stpcpy(line, "Allow: ") - line);
-
-    for (size_t i = 0; i < rv_countof(names); i++) {
-        if (!(methods >> i & 1))
-            continue;
-        if (line[length - 2] != ':')
-            length = (size_t) (stpcpy(line + length, ", ") - line);
-        length = (size_t) (stpcpy(line + length, names[i]) - line);
-    }
-    memcpy(line + length, "\r\n", 3);
-    return line;
-}
-
-static void
-answer(rv_http_request_t *r)
-{
-    const rv_http_location_t *location =
-        rv_http_conf_find(r->conf, r->parser.path, r->parser.path_length);
-    rv_addr_t client;
-
-    if (location == NULL) {
-        rv_http_reply_status(r, 404, NULL);
-        return;
-    }
-    if (location->rules != NULL) {
-        rv_connection_peer(r->connection, &client);
-        if (!rv_http_conf_allows(location, &client)) {
-            rv_http_reply_status(r, 403, NULL);
-            return;
-        }
-    }
-    if (!(location->handler->methods & r->parser.method)) {
-        rv_http_reply_status(r, 405, allow_line(location->handler->methods));
-        return;
-    }
-    rv_activity_note(RV_ACTIVITY_ANSWERING, r->connection->listener, location->handler_number);
-    location->handler->answer(r, location);
-}
-
 /* The head is complete: what comes of the connection, and is there a body? */
 static void
 begin_body(rv_http_request_t *r)
@@ -122,11 +76,12 @@ begin_body(rv_http_request_t *r)
     r->keep = wanted && r->conf->keepalive_timeout > 0 && !rv_connections_draining(c->all)
         && c->requests < r->conf->keepalive_requests;
     r->linger = wanted && !r->keep;
-    rv_http_request_begin_body(r);
+    rv_http_route_find(r);
+    rv_http_body_begin(r);
 
     if (p->expect_other)
         refuse(r, 417);
-    else if (r->body_left > rv_http_request_body_limit(r))
+    else if (r->body_left > rv_http_body_limit(r))
         refuse(r, 413);
     else if (p->expect_continue && (p->chunked || r->body_left > 0) && r->start == r->filled)
         rv_http_reply_continue(r);
@@ -144,7 +99,7 @@ read_request(rv_http_request_t *r)
             begin_body(r);
     }
     if (result == RV_OK && !r->closing)
-        result = rv_http_request_body(r);
+        result = rv_http_body_read(r);
 
     if (result >= 400)
         refuse(r, (unsigned) result);
@@ -160,7 +115,7 @@ serve_one(rv_http_request_t *r)
 
         if (result != RV_OK)
             return result;
-        answer(r);
+        rv_http_route_answer(r);
         if (r->deferred)
             r->phase = RV_HTTP_ANSWER_PHASE;
     }

@@ -20,6 +20,10 @@ typedef struct rv_http_handler_s {
     const char *name;
     unsigned methods; /* rv_http_method_t or'ed; others are answered with 405 */
 
+    /* Bytes of a request's body that it takes, complete, when it answers (rv_http_body.h); more
+     * is answered with 413. 0: it has no use for bodies. client_max_body_size limits all. */
+    size_t body_limit;
+
     /* Checks a location that uses it; may be NULL. RV_ERROR after rv_conf_error. */
     int (*check)(rv_conf_t *cf, const char *path, const rv_http_location_t *location);
 

@@ -3,12 +3,13 @@
  *
  * The buffer `in` holds, from `start`, the request at hand and what was
  * pipelined behind it. The bytes of a head stay until it is answered, since
- * the path points into them; those of a body are dropped as they are passed
- * over, so there is always room behind the largest head. What follows a
+ * the path points into them; those of a body leave it as they come, so there is always room behind the largest head. What follows a
  * request that is answered later may fill it. The one global is the
  * list of request objects at rest.
  */
 #include "rv_http_request.h"
+
+#include "rv_http_body.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -16,9 +17,8 @@
 #include <sys/socket.h>
 
 enum {
-    OUT_KEPT = 2048,           /* a larger output is given back */
-    FREE_KEPT = 64,            /* objects at rest */
-    CHUNK_OVERHEAD = 64 * 1024 /* what chunking may take beside the content */
+    OUT_KEPT = 2048, /* a larger output is given back */
+    FREE_KEPT = 64,  /* objects at rest */
 };
 
 static rv_http_request_t *unused;
@@ -73,6 +73,7 @@ rv_http_request_release(rv_connection_t *c)
     c->data = NULL;
     if (r == NULL)
         return;
+    rv_http_body_free(r);
     if (unused_count >= FREE_KEPT) {
         free_request(r);
         return;
@@ -189,61 +190,13 @@ rv_http_request_head(rv_http_request_t *r)
     return result;
 }
 
-/* Takes `used` bytes at the start of the body out of the buffer. */
-static void
-drop_body(rv_http_request_t *r, size_t used)
-{
-    memmove(r->in + r->start, r->in + r->start + used, r->filled - r->start - used);
-    r->filled -= used;
-}
-
-uint64_t
-rv_http_request_body_limit(const rv_http_request_t *r)
-{
-    uint64_t limit = r->conf->client_max_body_size;
-
-    return limit == 0 ? (UINT64_MAX - CHUNK_OVERHEAD) / 2 : limit;
-}
-
-void
-rv_http_request_begin_body(rv_http_request_t *r)
-{
-    r->start += r->parser.head_length;
-    r->phase = RV_HTTP_BODY_PHASE;
-    r->body_left = r->parser.has_length ? r->parser.content_length : 0;
-    r->body_seen = 0;
-    rv_http_chunked_init(&r->chunked);
-}
-
-int
-rv_http_request_body(rv_http_request_t *r)
-{
-    size_t have = r->filled - r->start, used = 0;
-    uint64_t limit = rv_http_request_body_limit(r);
-
-    if (!r->parser.chunked) {
-        used = (size_t) rv_min((uint64_t) have, r->body_left);
-        r->body_left -= used;
-        drop_body(r, used);
-        return r->body_left == 0 ? RV_OK : RV_AGAIN;
-    }
-
-    int result = rv_http_chunked_skip(&r->chunked, r->in + r->start, have, &used);
-    drop_body(r, used);
-    r->body_seen += used;
-    if (result == RV_OK || result == RV_AGAIN) {
-        if (r->chunked.total <= limit && r->body_seen <= 2 * limit + CHUNK_OVERHEAD)
-            return result;
-        return 413;
-    }
-    return result;
-}
-
 void
 rv_http_request_next(rv_http_request_t *r)
 {
     r->phase = RV_HTTP_HEAD_PHASE;
     r->counted = 0;
+    r->location = NULL;
+    rv_http_body_free(r);
     r->began = r->received;
     if (r->start == r->filled)
         r->start = r->filled = 0;

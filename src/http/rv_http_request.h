@@ -13,7 +13,7 @@
 
 typedef enum {
     RV_HTTP_HEAD_PHASE = 0, /* the head is being read */
-    RV_HTTP_BODY_PHASE,     /* the body is being passed over */
+    RV_HTTP_BODY_PHASE,     /* the body is being read */
     RV_HTTP_ANSWER_PHASE,   /* complete; its handler answers later */
     RV_HTTP_LINGER_PHASE    /* answered; what the client still sends is thrown away */
 } rv_http_phase_t;
@@ -32,15 +32,22 @@ struct rv_http_request_s {
     rv_http_phase_t phase;
     rv_http_parser_t parser;
     rv_http_chunked_t chunked;
-    uint64_t body_left;    /* bytes of a body of known length */
-    uint64_t body_seen;    /* bytes of a chunked one, all that it takes */
-    int64_t began;         /* us: its first byte */
-    int64_t received;      /* us: the last bytes */
-    unsigned counted : 1;  /* as a request */
-    unsigned keep : 1;     /* the connection, after this answer */
-    unsigned linger : 1;   /* before closing: the client may still be sending */
-    unsigned closing : 1;  /* no request after what is in `out` */
-    unsigned deferred : 1; /* its handler has it, see rv_http_defer.h */
+    uint64_t body_left; /* bytes of a body of known length */
+    uint64_t body_seen; /* bytes of a chunked one, all that it takes */
+    struct {
+        char *data; /* NULL: nothing yet, or nobody wants it */
+        size_t length, room;
+    } body;
+    const rv_http_location_t *location; /* whose handler answers, once the head is complete; */
+    unsigned status;                    /* NULL: this is answered, */
+    unsigned methods;                   /* with these where it is 405 */
+    int64_t began;                      /* us: its first byte */
+    int64_t received;                   /* us: the last bytes */
+    unsigned counted : 1;               /* as a request */
+    unsigned keep : 1;                  /* the connection, after this answer */
+    unsigned linger : 1;                /* before closing: the client may still be sending */
+    unsigned closing : 1;               /* no request after what is in `out` */
+    unsigned deferred : 1;              /* its handler has it, see rv_http_defer.h */
 
     rv_http_gone_t gone; /* the handler's, of a deferred one */
     void *data;
@@ -84,14 +91,6 @@ int rv_http_request_flush(rv_http_request_t *r);
 /* Parses what there is of the head. RV_OK: it is complete; RV_AGAIN; or the
  * status to answer before closing. */
 int rv_http_request_head(rv_http_request_t *r);
-
-/* The largest body that is taken, bytes. */
-uint64_t rv_http_request_body_limit(const rv_http_request_t *r);
-
-/* Begins the body, behind a complete head; then passes over what there is of
- * it. RV_OK: it is complete; RV_AGAIN; or the status to answer before closing. */
-void rv_http_request_begin_body(rv_http_request_t *r);
-int rv_http_request_body(rv_http_request_t *r);
 
 /* On to the next request of the connection, part of which may be there. */
 void rv_http_request_next(rv_http_request_t *r);

@@ -4,8 +4,10 @@
  * A module of the test program alone. "GET /do/NAME" of a location with
  * "handler = waiter" does what the table below says, in the worker that is asked.
  */
+#include "rv_http_body.h"
 #include "rv_http_defer.h"
 #include "rv_http_parse.h"
+#include "rv_http_query.h"
 #include "rv_http_reply.h"
 #include "rv_http_request.h"
 #include "rv_worker.h"
@@ -112,20 +114,68 @@ on_timer(int fd, short what, void *data)
 }
 
 static void
-do_after(rv_http_request_t *r)
+hold_for_timer(rv_http_request_t *r, event_callback_fn callback)
 {
     const struct timeval soon = { 0, 20 * 1000 };
     held_t *h = hold(r);
 
-    h->timer = event_new(rv_loop_base(rv_connections_loop(r->connection->all)), -1, 0, on_timer, h);
+    h->timer = event_new(rv_loop_base(rv_connections_loop(r->connection->all)), -1, 0, callback, h);
     if (h->timer == NULL || event_add(h->timer, &soon) != 0)
         abort();
+}
+
+static void
+do_after(rv_http_request_t *r)
+{
+    hold_for_timer(r, on_timer);
 }
 
 static void
 do_now(rv_http_request_t *r)
 {
     answer_held(hold(r), "at once");
+}
+
+/* --- bodies and queries ----------------------------------------------------------------- */
+
+static void
+do_echo(rv_http_request_t *r)
+{
+    size_t length;
+    const char *body = rv_http_body(r, &length);
+
+    rv_http_reply(r, 200, "text/plain", body, length, NULL);
+}
+
+/* The body is there still when the answer comes later. */
+static void
+on_echo_timer(int fd, short what, void *data)
+{
+    held_t *h = data;
+    rv_http_request_t *r = h->request;
+
+    (void) fd;
+    (void) what;
+    forget(h);
+    do_echo(r);
+}
+
+static void
+do_echo_after(rv_http_request_t *r)
+{
+    hold_for_timer(r, on_echo_timer);
+}
+
+static void
+do_query(rv_http_request_t *r)
+{
+    char value[16];
+    int result = rv_http_query_get(r->parser.query, "topic", value, sizeof(value));
+
+    if (result >= 400)
+        rv_http_reply_status(r, (unsigned) result, NULL);
+    else
+        reply_text(r, result == RV_OK ? value : "there is none");
 }
 
 /* --- the handler ----------------------------------------------------------------------- */
@@ -150,6 +200,9 @@ static const struct {
     { "release", do_release }, /* how many that were */
     { "after", do_after },     /* answered by a timer */
     { "now", do_now },         /* deferred, and answered before the handler returns */
+    { "echo", do_echo },       /* the body */
+    { "echo-after", do_echo_after },
+    { "query", do_query }, /* the parameter "topic" */
     { "count", do_count },
 };
 
@@ -177,7 +230,10 @@ exit_worker(rv_worker_t *w)
 }
 
 static const rv_http_handler_t handler = {
-    .name = "waiter", .methods = RV_HTTP_GET | RV_HTTP_HEAD | RV_HTTP_POST, .answer = answer
+    .name = "waiter",
+    .methods = RV_HTTP_GET | RV_HTTP_HEAD | RV_HTTP_POST,
+    .body_limit = 100 * 1024,
+    .answer = answer,
 };
 
 extern const rv_module_t rv_waiter_module;
