@@ -119,23 +119,47 @@ rv_mesh_worker(unsigned number, rv_process_id_t *id)
     return RV_ERROR;
 }
 
+/* The row of that very process, the own one for the master; NULL: it is not there. */
+static rv_process_t *
+find_row(const rv_process_id_t *id)
+{
+    rv_process_t *self = rv_process_self();
+
+    if (id->slot == RV_PROCESS_MASTER)
+        return id->pid == rv_process_master() ? self : NULL;
+    if (id->slot >= RV_PROCESS_SLOTS)
+        return NULL;
+
+    rv_process_t *p = rv_process_at(id->slot);
+    return p != self && p->state != RV_PROCESS_FREE && p->pid == id->pid
+            && p->generation == id->generation
+        ? p
+        : NULL;
+}
+
+rv_mesh_counts_t
+rv_mesh_counts(const rv_process_id_t *id)
+{
+    rv_process_t *p = find_row(id);
+
+    if (p == NULL)
+        return (rv_mesh_counts_t){ 0 };
+    const rv_channel_counts_t *c =
+        rv_channel_counts(p == rv_process_self() ? p->channel[1] : p->channel[0]);
+    return (rv_mesh_counts_t){ c->sent, p->received, c->full, c->dropped, c->queued, c->most };
+}
+
 /* The channel to that very process; NULL and errno. */
 static rv_channel_t *
 find_channel(const rv_process_id_t *to, const rv_mesh_type_t *type)
 {
-    const rv_process_t *self = rv_process_self();
+    const rv_process_t *self = rv_process_self(), *p = find_row(to);
 
     errno = ESRCH;
-    if (to->slot == RV_PROCESS_MASTER)
-        return self != NULL && to->pid == rv_process_master() ? self->channel[1] : NULL;
-
-    if (to->slot >= RV_PROCESS_SLOTS)
+    if (p == NULL)
         return NULL;
-    const rv_process_t *p = rv_process_at(to->slot);
-    if (p == self || p->state == RV_PROCESS_FREE || p->pid != to->pid
-        || p->generation != to->generation)
-        return NULL;
-
+    if (p == self)
+        return p->channel[1];
     if (self != NULL && p->generation != self->generation
         && !(type->flags & RV_MESH_ANY_GENERATION)) {
         errno = EPERM;
@@ -357,6 +381,16 @@ deliver_large(rv_mesh_message_t *m, const rv_mesh_type_t *type, rv_message_t *ms
     return result;
 }
 
+/* What the master sends is counted in the own row. */
+static void
+count_received(uint32_t slot)
+{
+    rv_process_t *p = slot == RV_PROCESS_MASTER ? rv_process_self() : rv_process_at(slot);
+
+    if (p != NULL)
+        p->received++;
+}
+
 int
 rv_mesh_receive(rv_message_t *msg)
 {
@@ -370,6 +404,7 @@ rv_mesh_receive(rv_message_t *msg)
 
     if (msg->type < RV_CONTROL_USER || number >= count)
         return RV_ERROR;
+    count_received(msg->slot);
     m.from = msg->slot == RV_PROCESS_MASTER ? rv_mesh_master() : id_of(rv_process_at(msg->slot));
     if (msg->flags & LARGE)
         return deliver_large(&m, types[number].type, msg);

@@ -71,6 +71,19 @@ int rv_mesh_worker(unsigned number, rv_process_id_t *id);
  */
 int rv_mesh_next(unsigned *slot, rv_process_id_t *id);
 
+/* What this process has had to do with another one. */
+typedef struct {
+    uint64_t sent;     /* messages, those of the master and its workers about each other too */
+    uint64_t received; /* messages of modules */
+    uint64_t full;     /* sends answered with RV_AGAIN */
+    uint64_t dropped;
+    size_t queued; /* bytes that wait */
+    size_t most;   /* the most that have */
+} rv_mesh_counts_t;
+
+/* Zeros for one that is not there. */
+rv_mesh_counts_t rv_mesh_counts(const rv_process_id_t *id);
+
 /* --- sending ------------------------------------------------------------------------------ */
 
 /*

@@ -39,6 +39,8 @@ typedef struct {
     unsigned generation;
     pid_t pid;
     rv_channel_t *channel[2];
+    uint64_t
+        received; /* messages of modules that came from there, in the own row from the master */
 
     /* the master's own notes */
     int64_t started; /* ms, monotonic */
