@@ -21,6 +21,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { ATTEMPTS = 16, NAME_ROOM = 128 };
@@ -280,6 +281,24 @@ explain_use(const rv_zone_spec_t *spec, const rv_shm_type_t *type, char *error)
         orphans ? " by workers of a daemon that was killed, until they have finished" : "");
 }
 
+/*
+ * Of processes that have just been killed the memory, and with it the lock, may stay a
+ * moment longer than they do: as long as somebody looks at them in /proc.
+ */
+static int
+lock_file(int fd)
+{
+    enum { TRIES = 50, PAUSE_MSEC = 10 };
+    const struct timespec pause = { 0, PAUSE_MSEC * 1000 * 1000 };
+
+    for (int i = 0; flock(fd, LOCK_EX | LOCK_NB) == -1; i++) {
+        if (errno != EWOULDBLOCK || i == TRIES)
+            return RV_ERROR;
+        nanosleep(&pause, NULL);
+    }
+    return RV_OK;
+}
+
 /* The file at the path, locked: -1 and *result where there is nothing to be mapped. */
 static int
 open_file(const rv_zone_spec_t *spec, const rv_shm_type_t *type, int *result, char *error)
@@ -297,7 +316,7 @@ open_file(const rv_zone_spec_t *spec, const rv_shm_type_t *type, int *result, ch
             strerror(errno));
     else if (!S_ISREG(st.st_mode))
         fail(error, "zone \"%s\": \"%s\" is not a file", spec->name, spec->path);
-    else if (flock(fd, LOCK_EX | LOCK_NB) == -1)
+    else if (lock_file(fd) != RV_OK)
         explain_use(spec, type, error);
     else if (st.st_size == 0)
         *result = RV_DONE;
