@@ -13,6 +13,7 @@
 #include "rv_http_defer.h"
 #include "rv_http_reply.h"
 #include "rv_http_route.h"
+#include "rv_http_stream.h"
 #include "rv_log.h"
 #include "rv_worker.h"
 
@@ -106,6 +107,13 @@ read_request(rv_http_request_t *r)
     return r->closing ? RV_DONE : result;
 }
 
+/* Not answered yet, or by a stream that is to take the connection. */
+static int
+is_with_handler(const rv_http_request_t *r)
+{
+    return r->deferred || r->stream != NULL;
+}
+
 /* Reads a request and has it answered. RV_OK: the answer is there, now or at last. */
 static int
 serve_one(rv_http_request_t *r)
@@ -116,10 +124,10 @@ serve_one(rv_http_request_t *r)
         if (result != RV_OK)
             return result;
         rv_http_route_answer(r);
-        if (r->deferred)
+        if (is_with_handler(r))
             r->phase = RV_HTTP_ANSWER_PHASE;
     }
-    return r->deferred ? RV_AGAIN : RV_OK;
+    return is_with_handler(r) ? RV_AGAIN : RV_OK;
 }
 
 /* Answers all that is there in full. 1: there may be more, when what is in the
@@ -206,6 +214,8 @@ settle(rv_http_request_t *r, int sent)
     } else if (sent == RV_AGAIN) {
         if (rv_connection_watch(c, RV_LOOP_WRITE, timeouts.send) != RV_OK)
             rv_connection_close(c);
+    } else if (r->stream != NULL) {
+        rv_http_stream_take(r);
     } else if (r->closing) {
         linger(r);
     } else if (r->phase == RV_HTTP_ANSWER_PHASE) {
@@ -330,9 +340,11 @@ http_close(rv_connection_t *c)
     rv_http_request_t *r = c->data;
 
     if (r != NULL) {
-        if (r->phase == RV_HTTP_ANSWER_PHASE && !r->deferred)
+        if (r->phase == RV_HTTP_ANSWER_PHASE && !is_with_handler(r))
             rv_http_count_answer(r);
         rv_http_defer_gone(r);
+        if (r->stream != NULL)
+            rv_http_stream_gone(r->stream);
         rv_http_count_state(r, (rv_connection_state_t) c->state);
     }
     rv_http_request_release(c);
@@ -376,6 +388,8 @@ init_worker(rv_worker_t *w)
 
     if (timeouts.keepalive == NULL || timeouts.header == NULL || timeouts.send == NULL
         || timeouts.linger == NULL)
+        return RV_ERROR;
+    if (rv_http_stream_init(w->connections, conf) != RV_OK)
         return RV_ERROR;
     return rv_http_count_init(w->stats);
 }

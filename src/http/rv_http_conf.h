@@ -11,6 +11,7 @@
 
 typedef struct rv_http_request_s rv_http_request_t;
 typedef struct rv_http_location_s rv_http_location_t;
+typedef struct rv_http_stream_s rv_http_stream_t;
 
 /*
  * What answers the requests of a location. A module brings one as its
@@ -27,7 +28,7 @@ typedef struct rv_http_handler_s {
     /* Checks a location that uses it; may be NULL. RV_ERROR after rv_conf_error. */
     int (*check)(rv_conf_t *cf, const char *path, const rv_http_location_t *location);
 
-    /* Answers with one rv_http_reply, or later: rv_http_defer. */
+    /* Answers with one rv_http_reply, later (rv_http_defer.h), or with a stream (rv_http_stream.h). */
     void (*answer)(rv_http_request_t *r, const rv_http_location_t *location);
 } rv_http_handler_t;
 

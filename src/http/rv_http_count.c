@@ -9,13 +9,15 @@
 #include "rv_http_count.h"
 
 static struct {
-    int requests, refused, duration;
+    int requests, refused, cut, duration;
 } cells;
 
 const rv_stats_def_t rv_http_count_stats[] = {
     { "requests", RV_STATS_COUNTER, "Client requests." },
     { "refused", RV_STATS_COUNTER,
         "Requests that were malformed, too large, too slow or not supported." },
+    { "streams_cut", RV_STATS_COUNTER,
+        "Streams that were cut off because the client did not keep up." },
     { "request_duration", RV_STATS_HISTOGRAM,
         "Time from a request's first byte to the last byte of its answer." },
     { NULL, 0, NULL },
@@ -26,8 +28,11 @@ rv_http_count_init(rv_stats_t *stats)
 {
     cells.requests = rv_stats_find(stats, "http", "requests");
     cells.refused = rv_stats_find(stats, "http", "refused");
+    cells.cut = rv_stats_find(stats, "http", "streams_cut");
     cells.duration = rv_stats_find(stats, "http", "request_duration");
-    return cells.requests < 0 || cells.refused < 0 || cells.duration < 0 ? RV_ERROR : RV_OK;
+    return rv_min(rv_min(cells.requests, cells.refused), rv_min(cells.cut, cells.duration)) < 0
+        ? RV_ERROR
+        : RV_OK;
 }
 
 void
@@ -81,4 +86,22 @@ rv_http_count_state(rv_http_request_t *r, rv_connection_state_t state)
         rv_stats_apply(st, changes, observe(r, 1, now, changes));
     unsigned count = observe(r, 0, now, changes);
     rv_connection_set_state(r->connection, state, changes, count);
+}
+
+void
+rv_http_count_stream(rv_connection_t *c, int64_t began)
+{
+    rv_stats_change_t changes[RV_STATS_OBSERVATION];
+    rv_stats_t *st = rv_connections_stats(c->all);
+    uint64_t took = (uint64_t) rv_max(rv_loop_now_usec() - began, 0);
+
+    rv_stats_apply(st, changes, rv_stats_observe(st, cells.duration, took, 1, changes));
+}
+
+void
+rv_http_count_cut(rv_connection_t *c)
+{
+    const rv_stats_change_t one = { (unsigned) cells.cut, 1 };
+
+    rv_stats_apply(rv_connections_stats(c->all), &one, 1);
 }

@@ -25,4 +25,10 @@ void rv_http_count_answer(rv_http_request_t *r);
  * cases one transaction. */
 void rv_http_count_state(rv_http_request_t *r, rv_connection_state_t state);
 
+/* Takes the time of a request that was answered by a stream, at its end. */
+void rv_http_count_stream(rv_connection_t *c, int64_t began);
+
+/* Counts a stream that was cut off. */
+void rv_http_count_cut(rv_connection_t *c);
+
 #endif

@@ -18,6 +18,8 @@ enum {
     OUT_ROOM = 2048  /* kept from one request to the next */
 };
 
+#define LENGTH_UNKNOWN SIZE_MAX
+
 static const struct {
     unsigned code;
     const char *name;
@@ -129,6 +131,16 @@ is_bodiless(unsigned code)
 }
 
 static char *
+put_length(char *p, const rv_http_request_t *r, unsigned code, size_t length)
+{
+    if (is_bodiless(code))
+        return p;
+    if (length == LENGTH_UNKNOWN)
+        return r->parser.minor > 0 ? put(p, "\r\nTransfer-Encoding: chunked") : p;
+    return put_number(put(p, "\r\nContent-Length: "), length);
+}
+
+static char *
 put_head(char *p, const rv_http_request_t *r, unsigned code, const char *type, size_t length,
     const char *extra)
 {
@@ -142,35 +154,47 @@ put_head(char *p, const rv_http_request_t *r, unsigned code, const char *type, s
         p = put(p, "\r\nContent-Type: ");
         p = put(p, type);
     }
-    if (!is_bodiless(code)) {
-        p = put(p, "\r\nContent-Length: ");
-        p = put_number(p, length);
-    }
+    p = put_length(p, r, code, length);
     p = put(p, r->keep ? "\r\nConnection: keep-alive\r\n" : "\r\nConnection: close\r\n");
     p = put(p, extra);
     return put(p, "\r\n");
+}
+
+/* The head, with room for so many bytes behind it, which it returns; NULL: no memory. */
+static char *
+begin(rv_http_request_t *r, unsigned code, const char *type, size_t length, const char *extra)
+{
+    const char *lines = extra == NULL ? "" : extra;
+    size_t body = length == LENGTH_UNKNOWN ? 0 : length;
+    size_t variable = strlen(lines) + (type == NULL ? 0 : strlen(type)) + body;
+    char *p = reserve(r, HEAD_ROOM + variable);
+
+    rv_http_defer_end(r);
+    if (p == NULL) {
+        r->keep = 0;
+        return NULL;
+    }
+    p = put_head(p, r, code, type, length, lines);
+    r->out_length = (size_t) (p - r->out);
+    return p;
 }
 
 void
 rv_http_reply(rv_http_request_t *r, unsigned code, const char *type, const void *body,
     size_t length, const char *extra)
 {
-    const char *lines = extra == NULL ? "" : extra;
-    size_t variable = strlen(lines) + (type == NULL ? 0 : strlen(type)) + length;
-    char *p = reserve(r, HEAD_ROOM + variable);
+    char *p = begin(r, code, type, length, extra);
 
-    rv_http_defer_end(r);
-    if (p == NULL) {
-        r->keep = 0;
-        return;
-    }
-
-    p = put_head(p, r, code, type, length, lines);
-    if (r->parser.method != RV_HTTP_HEAD && !is_bodiless(code) && length > 0) {
+    if (p != NULL && r->parser.method != RV_HTTP_HEAD && !is_bodiless(code) && length > 0) {
         memcpy(p, body, length);
-        p += length;
+        r->out_length += length;
     }
-    r->out_length = (size_t) (p - r->out);
+}
+
+int
+rv_http_reply_begin(rv_http_request_t *r, unsigned code, const char *type, const char *extra)
+{
+    return begin(r, code, type, LENGTH_UNKNOWN, extra) == NULL ? RV_ERROR : RV_OK;
 }
 
 void

@@ -14,6 +14,10 @@
 void rv_http_reply(rv_http_request_t *r, unsigned code, const char *type, const void *body,
     size_t length, const char *extra);
 
+/* Begins an answer whose length is not known: its head, for HTTP/1.1 with a
+ * body in chunks. RV_ERROR where memory is short: the connection is closed then. */
+int rv_http_reply_begin(rv_http_request_t *r, unsigned code, const char *type, const char *extra);
+
 /* The usual answer of this code: its name as text. */
 void rv_http_reply_status(rv_http_request_t *r, unsigned code, const char *extra);
 

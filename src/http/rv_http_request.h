@@ -14,7 +14,7 @@
 typedef enum {
     RV_HTTP_HEAD_PHASE = 0, /* the head is being read */
     RV_HTTP_BODY_PHASE,     /* the body is being read */
-    RV_HTTP_ANSWER_PHASE,   /* complete; its handler answers later */
+    RV_HTTP_ANSWER_PHASE,   /* complete; its handler answers later, or streams */
     RV_HTTP_LINGER_PHASE    /* answered; what the client still sends is thrown away */
 } rv_http_phase_t;
 
@@ -51,6 +51,7 @@ struct rv_http_request_s {
 
     rv_http_gone_t gone; /* the handler's, of a deferred one */
     void *data;
+    rv_http_stream_t *stream; /* that takes the connection when `out` is sent; NULL */
 
     /* requests whose answers are in `out`: the first may have begun earlier than the rest */
     struct {

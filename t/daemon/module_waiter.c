@@ -10,6 +10,8 @@
 #include "rv_http_query.h"
 #include "rv_http_reply.h"
 #include "rv_http_request.h"
+#include "rv_http_stream.h"
+#include "rv_parse.h"
 #include "rv_worker.h"
 
 #include <event2/event.h>
@@ -167,6 +169,15 @@ do_echo_after(rv_http_request_t *r)
 }
 
 static void
+do_block(rv_http_request_t *r)
+{
+    char text[2000];
+
+    memset(text, 'b', sizeof(text));
+    rv_http_reply(r, 200, "text/plain", text, sizeof(text), NULL);
+}
+
+static void
 do_query(rv_http_request_t *r)
 {
     char value[16];
@@ -178,17 +189,168 @@ do_query(rv_http_request_t *r)
         reply_text(r, result == RV_OK ? value : "there is none");
 }
 
+/* --- streams ------------------------------------------------------------------------------ */
+
+typedef struct listener_s {
+    struct listener_s *next;
+    rv_http_stream_t *stream;
+} listener_t;
+
+static listener_t *listeners;
+static unsigned closed, drained;
+
+static void
+remove_listener(listener_t *l)
+{
+    listener_t **link = &listeners;
+
+    while (*link != l)
+        link = &(*link)->next;
+    *link = l->next;
+    free(l);
+}
+
+static void
+on_close(rv_http_stream_t *s, void *data)
+{
+    (void) s;
+    closed++;
+    remove_listener(data);
+}
+
+static void
+on_drain(rv_http_stream_t *s, void *data)
+{
+    drained++;
+    (void) rv_http_stream_write(s, "bye", 3);
+    rv_http_stream_end(s);
+    remove_listener(data);
+}
+
+static void
+on_drain_stay(rv_http_stream_t *s, void *data)
+{
+    (void) data;
+    drained++;
+    (void) rv_http_stream_write(s, "soon", 4);
+}
+
+static uint64_t
+number_of(const rv_http_request_t *r, const char *name, uint64_t otherwise)
+{
+    char value[32];
+    uint64_t number;
+
+    if (rv_http_query_get(r->parser.query, name, value, sizeof(value)) != RV_OK)
+        return otherwise;
+    return rv_parse_uint(value, &number) == RV_OK ? number : otherwise;
+}
+
+static void
+write_times(rv_http_stream_t *s, const rv_http_request_t *r, const char *text, size_t length)
+{
+    for (uint64_t i = number_of(r, "times", 1); i > 0; i--)
+        (void) rv_http_stream_write(s, text, length);
+}
+
+/* "drain": 0 has it ended, 1 says a last word and ends it, 2 does not end it. */
+static listener_t *
+add_listener(rv_http_request_t *r)
+{
+    static void (*const drain[])(rv_http_stream_t *, void *) = { NULL, on_drain, on_drain_stay };
+    rv_http_stream_options_t options = { .type = "text/plain",
+        .extra = "Cache-Control: no-store\r\n",
+        .limit = number_of(r, "limit", 64 * 1024),
+        .close = on_close,
+        .drain = drain[number_of(r, "drain", 1)] };
+    listener_t *l = calloc(1, sizeof(*l));
+
+    if (l == NULL)
+        abort();
+    l->stream = rv_http_stream_begin(r, &options, l);
+    if (l->stream == NULL) {
+        free(l);
+        return NULL;
+    }
+    l->next = listeners;
+    listeners = l;
+    return l;
+}
+
+static void
+do_stream(rv_http_request_t *r)
+{
+    (void) add_listener(r);
+}
+
+/* With something to say at once: so many bytes, so often. */
+static void
+do_stream_burst(rv_http_request_t *r)
+{
+    static char text[64 * 1024];
+    size_t length = (size_t) number_of(r, "bytes", sizeof(text));
+    listener_t *l = add_listener(r);
+
+    memset(text, 'b', sizeof(text));
+    if (l != NULL)
+        write_times(l->stream, r, text, rv_min(length, sizeof(text)));
+}
+
+static void
+on_stream_timer(int fd, short what, void *data)
+{
+    held_t *h = data;
+    rv_http_request_t *r = h->request;
+
+    (void) fd;
+    (void) what;
+    forget(h);
+    listener_t *l = add_listener(r);
+    if (l != NULL)
+        (void) rv_http_stream_write(l->stream, "late", 4);
+}
+
+static void
+do_stream_after(rv_http_request_t *r)
+{
+    hold_for_timer(r, on_stream_timer);
+}
+
+static void
+do_write(rv_http_request_t *r)
+{
+    size_t length;
+    const char *body = rv_http_body(r, &length);
+
+    for (listener_t *l = listeners; l != NULL; l = l->next)
+        write_times(l->stream, r, body, length);
+    reply_text(r, "written\n");
+}
+
+static void
+do_end(rv_http_request_t *r)
+{
+    while (listeners != NULL) {
+        rv_http_stream_end(listeners->stream);
+        remove_listener(listeners);
+    }
+    reply_text(r, "ended\n");
+}
+
 /* --- the handler ----------------------------------------------------------------------- */
 
 static void
 do_count(rv_http_request_t *r)
 {
-    char text[64];
-    unsigned count = 0;
+    char text[128];
+    unsigned count = 0, streams = 0;
 
+    for (const listener_t *l = listeners; l != NULL; l = l->next)
+        streams++;
     for (const held_t *h = held; h != NULL; h = h->next)
         count++;
-    snprintf(text, sizeof(text), "held %u gone %u\n", count, gone);
+    snprintf(text, sizeof(text), "held %u gone %u\nstreams %u closed %u drained %u\n", count, gone,
+        streams, closed, drained);
     reply_text(r, text);
 }
 
@@ -202,7 +364,13 @@ static const struct {
     { "now", do_now },         /* deferred, and answered before the handler returns */
     { "echo", do_echo },       /* the body */
     { "echo-after", do_echo_after },
+    { "block", do_block }, /* 2000 bytes */
     { "query", do_query }, /* the parameter "topic" */
+    { "stream", do_stream },
+    { "stream-burst", do_stream_burst },
+    { "stream-after", do_stream_after },
+    { "write", do_write }, /* the body, to all streams */
+    { "end", do_end },
     { "count", do_count },
 };
 
@@ -225,8 +393,8 @@ answer(rv_http_request_t *r, const rv_http_location_t *location)
 static void
 exit_worker(rv_worker_t *w)
 {
-    if (held != NULL)
-        rv_log(RV_LOG_ALERT, 0, "worker %u exits with requests that are not answered", w->number);
+    if (held != NULL || listeners != NULL)
+        rv_log(RV_LOG_ALERT, 0, "worker %u exits with requests that nobody has closed", w->number);
 }
 
 static const rv_http_handler_t handler = {

@@ -1,0 +1,542 @@
+/*
+ * test_http_stream: answers that go on.
+ *
+ * Everything written comes, in order; whoever goes, or does not read, costs
+ * nobody else anything; and a worker that finishes says so. The handler is
+ * that of module_waiter.c: what is posted to "write" goes to all its streams.
+ */
+#include "test_http.h"
+#include "test_http_waiter.h"
+
+#include "rv_base.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <sys/wait.h>
+
+static daemon_t d;
+static char text[HTTP_ROOM];
+
+static const char conf[] = HTTP_MAIN("1") WAITER_LISTEN HTTP_STATUS WAITER;
+static const char unix_conf[] =
+    HTTP_MAIN("1") WAITER_LISTEN "listen = unix:logs/a.sock\n" HTTP_STATUS WAITER;
+
+/* Waits until the handler has so many streams, and has been told of so many ends. */
+static void
+wait_streams(int control, unsigned streams, unsigned closed, unsigned drained)
+{
+    char wanted[64];
+
+    snprintf(wanted, sizeof(wanted), "streams %u closed %u drained %u\n", streams, closed, drained);
+    waiter_wait_count(control, wanted);
+}
+
+static void
+expect_head(int fd, int code)
+{
+    ck_assert_int_eq(daemon_answer(fd, text, sizeof(text), 1), code);
+}
+
+/* Takes so many bytes as this has, and they are the same. */
+static void
+expect_bytes(int fd, const char *wanted)
+{
+    size_t length = strlen(wanted), have = 0;
+
+    while (have < length) {
+        ssize_t n = recv(fd, text + have, length - have, 0);
+
+        ck_assert_msg(n > 0, "the stream ends, or is silent, after \"%.*s\"", (int) have, text);
+        have += (size_t) n;
+    }
+    text[length] = '\0';
+    ck_assert_str_eq(text, wanted);
+}
+
+static void
+expect_end(int fd, const char *wanted)
+{
+    text[0] = '\0';
+    ck_assert_int_ge(daemon_read_end(fd, text, sizeof(text)), 0);
+    ck_assert_str_eq(text, wanted);
+    close(fd);
+}
+
+/* A stream whose head has come. */
+static int
+open_stream(const char *request)
+{
+    int fd = http_open(&d, request);
+
+    expect_head(fd, 200);
+    return fd;
+}
+
+static void
+expect_done(int control, const char *request)
+{
+    http_send(control, request);
+    ck_assert_int_eq(daemon_answer(control, text, sizeof(text), 0), 200);
+}
+
+/* Has it written to all streams, so often; the answer may come before it is read. */
+static void
+write_all(int control, const char *body, int times)
+{
+    char request[512];
+
+    snprintf(request, sizeof(request),
+        "POST /do/write?times=%d HTTP/1.1\r\nHost: a\r\nContent-Length: %zu\r\n\r\n%s", times,
+        strlen(body), body);
+    expect_done(control, request);
+}
+
+START_TEST(what_is_written_comes_in_order)
+{
+    char value[64];
+    daemon_status_t s;
+
+    waiter_start(&d, conf);
+    int control = http_connect(&d);
+    int fd = open_stream(DO("stream")), other = open_stream(DO("stream"));
+    ck_assert_str_eq(http_field(text, "Transfer-Encoding", value, sizeof(value)), "chunked");
+    ck_assert_str_eq(http_field(text, "Connection", value, sizeof(value)), "close");
+    ck_assert_str_eq(http_field(text, "Content-Type", value, sizeof(value)), "text/plain");
+    ck_assert_str_eq(http_field(text, "Cache-Control", value, sizeof(value)), "no-store");
+    ck_assert_ptr_null(http_field(text, "Content-Length", value, sizeof(value)));
+    http_wait_counts(control, 0, 3, 0, &s); /* they are being answered */
+
+    write_all(control, "hello", 1);
+    expect_bytes(fd, "5\r\nhello\r\n");
+    write_all(control, "a longer one, 26 bytes\r\n\r\n", 2);
+    expect_bytes(fd, "1a\r\na longer one, 26 bytes\r\n\r\n\r\n");
+    expect_bytes(fd, "1a\r\na longer one, 26 bytes\r\n\r\n\r\n");
+    write_all(control, "", 1); /* nothing, and not the end */
+    write_all(control, "x", 1);
+    expect_bytes(fd, "1\r\nx\r\n");
+    expect_done(control, DO("end"));
+    expect_end(fd, "0\r\n\r\n");
+    expect_end(other,
+        "5\r\nhello\r\n1a\r\na longer one, 26 bytes\r\n\r\n\r\n"
+        "1a\r\na longer one, 26 bytes\r\n\r\n\r\n1\r\nx\r\n0\r\n\r\n");
+    http_wait_counts(control, 0, 1, 0, &s);
+    wait_streams(control, 0, 0, 0); /* who has ended it himself is not told */
+    close(control);
+    waiter_wait_exact(&d, 0);
+    daemon_teardown(&d);
+}
+END_TEST
+
+START_TEST(old_clients_get_bytes_up_to_the_end)
+{
+    char value[64];
+
+    waiter_start(&d, conf);
+    int control = http_connect(&d);
+    int fd = open_stream("GET /do/stream HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
+    ck_assert_str_eq(http_field(text, "Connection", value, sizeof(value)), "close");
+    ck_assert_ptr_null(http_field(text, "Transfer-Encoding", value, sizeof(value)));
+    write_all(control, "hello", 2);
+    expect_bytes(fd, "hellohello");
+    expect_done(control, DO("end"));
+    expect_end(fd, "");
+    close(control);
+    daemon_teardown(&d);
+}
+END_TEST
+
+START_TEST(head_of_a_stream_has_no_stream)
+{
+    char value[64];
+
+    waiter_start(&d, conf);
+    int fd = http_open(&d,
+        "HEAD /do/stream HTTP/1.1\r\nHost: a\r\n\r\n"
+        "HEAD /do/stream-after HTTP/1.1\r\nHost: a\r\n\r\n" HELLO_REQUEST);
+    for (int i = 0; i < 2; i++) {
+        expect_head(fd, 200);
+        ck_assert_str_eq(http_field(text, "Transfer-Encoding", value, sizeof(value)), "chunked");
+        ck_assert_str_eq(http_field(text, "Connection", value, sizeof(value)), "keep-alive");
+    }
+    ck_assert_int_eq(daemon_answer(fd, text, sizeof(text), 0), 200);
+    wait_streams(fd, 0, 0, 0);
+    close(fd);
+    daemon_teardown(&d);
+}
+END_TEST
+
+START_TEST(stream_comes_behind_other_answers_and_later)
+{
+    waiter_start(&d, conf);
+    int control = http_connect(&d);
+    int fd = http_open(&d, HELLO_REQUEST DO("after") DO("stream-after") "what follows is nothing");
+    ck_assert_int_eq(daemon_answer(fd, text, sizeof(text), 0), 200);
+    ck_assert_int_eq(daemon_answer(fd, text, sizeof(text), 0), 200);
+    ck_assert_ptr_nonnull(strstr(text, "in time"));
+    expect_head(fd, 200);
+    expect_bytes(fd, "4\r\nlate\r\n");
+    http_send(fd, "and this, too");
+    write_all(control, "x", 1);
+    expect_bytes(fd, "1\r\nx\r\n");
+    expect_done(control, DO("end"));
+    expect_end(fd, "0\r\n\r\n");
+    close(control);
+    waiter_wait_exact(&d, 0);
+    daemon_teardown(&d);
+}
+END_TEST
+
+/* All timeouts are over for a client that came later. */
+START_TEST(no_timeout_ends_a_stream)
+{
+    waiter_start(&d,
+        HTTP_MAIN("1") WAITER_LISTEN
+        "keepalive_timeout = 100ms\nclient_header_timeout = 100ms\nsend_timeout = 100ms\n"
+        "keepalive_min_timeout = 100ms\n" HTTP_STATUS WAITER);
+    int fd = open_stream(DO("stream"));
+    expect_end(http_connect(&d), "");
+    int idle = http_open(&d, HELLO_REQUEST);
+    ck_assert_int_eq(daemon_answer(idle, text, sizeof(text), 0), 200);
+    expect_end(idle, "");
+    int control = http_connect(&d);
+    write_all(control, "x", 1);
+    expect_bytes(fd, "1\r\nx\r\n");
+    close(fd);
+    close(control);
+    daemon_teardown(&d);
+}
+END_TEST
+
+/* --- clients that go ---------------------------------------------------------------------- */
+
+/* Another process listens, and is killed. */
+static void
+kill_listener(int control)
+{
+    pid_t pid = fork();
+
+    ck_assert_int_ne(pid, -1);
+    if (pid == 0) {
+        int fd = http_open(&d, DO("stream"));
+
+        while (recv(fd, text, sizeof(text), 0) > 0)
+            continue;
+        _exit(0);
+    }
+    wait_streams(control, 1, 3, 0);
+    write_all(control, "x", 1);
+    kill(pid, SIGKILL);
+    ck_assert_int_eq(waitpid(pid, NULL, 0), pid);
+    wait_streams(control, 0, 4, 0);
+}
+
+START_TEST(client_that_goes_is_noticed_at_once)
+{
+    daemon_status_t s;
+
+    waiter_start(&d, conf);
+    int control = http_connect(&d);
+    int closing = open_stream(DO("stream")), halving = open_stream(DO("stream"));
+    int resetting = open_stream(DO("stream"));
+    close(closing);
+    wait_streams(control, 2, 1, 0);
+    shutdown(halving, SHUT_WR);
+    expect_end(halving, "");
+    wait_streams(control, 1, 2, 0);
+    http_reset(resetting);
+    wait_streams(control, 0, 3, 0);
+    kill_listener(control);
+    http_wait_counts(control, 0, 1, 0, &s);
+    ck_assert_uint_eq(s.active, 1);
+    close(control);
+    waiter_wait_exact(&d, 0);
+    ck_assert(waiter_total(&d, "http/streams_cut") == 0);
+    daemon_teardown(&d);
+}
+END_TEST
+
+/* --- clients that do not read --------------------------------------------------------------- */
+
+/* KiB of memory that the only worker has. */
+static long
+worker_memory(void)
+{
+    char value[64];
+
+    return strtol(daemon_proc_status(daemon_worker(&d), "VmRSS", value, sizeof(value)), NULL, 10);
+}
+
+static char block[1000 + 1];
+
+/* Reads the rest of a stream of blocks: how many they were; the last may be cut. */
+static long
+count_blocks(int fd)
+{
+    static const char frame[] = "3e8\r\n";
+    size_t at = 0, length = sizeof(frame) - 1 + sizeof(block) - 1 + 2;
+    char wanted[2048];
+    ssize_t n;
+
+    snprintf(wanted, sizeof(wanted), "%s%s\r\n", frame, block);
+    while ((n = recv(fd, text, sizeof(text), 0)) > 0) {
+        for (ssize_t i = 0; i < n; i++, at++) {
+            if (text[i] != wanted[at % length])
+                ck_abort_msg("byte %zu is wrong", at);
+        }
+    }
+    return (long) (at / length);
+}
+
+/* The socket takes no more than such a one has room for, which is not much. */
+static int
+connect_unix(void)
+{
+    int fd = daemon_connect_unix(daemon_path(&d, "logs/a.sock"));
+
+    ck_assert_int_ne(fd, -1);
+    return fd;
+}
+
+static int
+open_unix_stream(void)
+{
+    int fd = connect_unix();
+
+    http_send(fd, DO("stream?limit=262144"));
+    expect_head(fd, 200);
+    return fd;
+}
+
+static int
+is_cut(daemon_t *daemon, void *count)
+{
+    return waiter_total(daemon, "http/streams_cut") == *(int *) count;
+}
+
+START_TEST(client_that_does_not_read_is_cut_off_and_others_get_all)
+{
+    enum { DEAF = 5, LIMIT_KB = 256, TIMES = 50, MOST = 1000 };
+    int deaf[DEAF], cut = DEAF, written = 0, keen;
+    char answer[256] = "";
+
+    memset(block, 'x', sizeof(block) - 1);
+    waiter_start(&d, unix_conf);
+    int control = http_connect(&d);
+    for (int i = 0; i < DEAF; i++)
+        deaf[i] = open_unix_stream();
+    keen = open_unix_stream();
+    long before = worker_memory();
+
+    /* The keen one reads what was written before more is. */
+    for (; strstr(answer, "streams 1 ") == NULL && written < MOST; written++) {
+        char request[2048];
+
+        snprintf(request, sizeof(request),
+            "POST /do/write?times=%d HTTP/1.1\r\nHost: a\r\nContent-Length: %zu\r\n\r\n%s", TIMES,
+            sizeof(block) - 1, block);
+        expect_done(control, request);
+        for (int i = 0; i < TIMES; i++) {
+            expect_bytes(keen, "3e8\r\n");
+            expect_bytes(keen, block);
+            expect_bytes(keen, "\r\n");
+        }
+        http_send(control, DO("count"));
+        ck_assert_int_eq(daemon_answer(control, answer, sizeof(answer), 0), 200);
+    }
+    ck_assert_int_lt(written, MOST);
+    wait_streams(control, 1, DEAF, 0);
+    ck_assert_int_lt(worker_memory() - before, 2 * (DEAF + 1) * LIMIT_KB + 1024);
+    for (int i = 0; i < DEAF; i++) { /* what they get is the beginning of it */
+        ck_assert_int_le(count_blocks(deaf[i]), (written - 1) * TIMES);
+        close(deaf[i]);
+    }
+    write_all(control, "end", 1);
+    expect_bytes(keen, "3\r\nend\r\n");
+    close(keen);
+    wait_streams(control, 0, DEAF + 1, 0);
+    close(control);
+    waiter_wait_exact(&d, 0);
+    ck_assert(is_cut(&d, &cut));
+    daemon_teardown(&d);
+}
+END_TEST
+
+START_TEST(client_that_has_room_is_not_cut_by_a_burst)
+{
+    int none = 0, one = 1;
+
+    waiter_start(&d, conf);
+    int control = http_connect(&d);
+    int fd = open_stream(DO("stream?limit=1000"));
+    write_all(control, "0123456789", 500); /* in one step of the loop */
+    for (int i = 0; i < 500; i++)
+        expect_bytes(fd, "a\r\n0123456789\r\n");
+    int burst = open_stream(HELLO_REQUEST DO("stream-burst?limit=1000&bytes=100&times=100"));
+    expect_bytes(burst, "hello");
+    expect_head(burst, 200);
+    for (int i = 0; i < 100; i++) {
+        expect_bytes(burst, "64\r\n");
+        ck_assert_int_eq(recv(burst, text, 102, MSG_WAITALL), 102);
+    }
+    ck_assert(is_cut(&d, &none));
+    wait_streams(control, 2, 0, 0);
+
+    int small = open_stream(DO("stream?limit=100")); /* less than any write */
+    char request[512];
+    snprintf(request, sizeof(request),
+        "POST /do/write HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n%0100d", 0);
+    expect_done(control, request);
+    expect_end(small, "");
+    wait_streams(control, 2, 1, 0);
+    ck_assert(is_cut(&d, &one));
+    close(fd);
+    close(burst);
+    close(control);
+    daemon_teardown(&d);
+}
+END_TEST
+
+/* So many answers before it, and then the stream: has it begun, though nobody reads? */
+static int
+open_behind(int control, int count, int *fd)
+{
+    char requests[8 * 1024], *at = requests, answer[256];
+    daemon_status_t s;
+
+    for (int i = 0; i < count; i++)
+        at = stpcpy(at, DO("block"));
+    stpcpy(at, DO("stream"));
+    *fd = connect_unix();
+    http_send(*fd, requests);
+    http_wait_counts(control, 0, 2, 0, &s);
+    http_send(control, DO("count"));
+    ck_assert_int_eq(daemon_answer(control, answer, sizeof(answer), 0), 200);
+    return strstr(answer, "streams 1 ") != NULL;
+}
+
+/*
+ * With one answer more each time, until the stream cannot begin: in between it
+ * has begun, but the answers before it are not all sent.
+ */
+START_TEST(stream_behind_answers_that_are_stuck_comes_behind_them)
+{
+    enum { LEAST = 20, MOST = 200 };
+    unsigned closed = 0;
+    int fd, count, begun = 1;
+
+    waiter_start(&d, HTTP_MAIN("1") WAITER_LISTEN "listen = unix:logs/a.sock\n" HTTP_STATUS WAITER);
+    int control = http_connect(&d);
+    for (count = LEAST; begun && count < MOST; count++) {
+        begun = open_behind(control, count, &fd);
+        closed += begun;
+        close(fd);
+        wait_streams(control, 0, closed, 0);
+
+        if (!open_behind(control, count, &fd))
+            ck_assert(!begun);
+        write_all(control, "hello", begun);
+        for (int i = 0; i < count; i++)
+            ck_assert_int_eq(daemon_answer(fd, text, sizeof(text), 0), 200);
+        expect_head(fd, 200);
+        if (begun)
+            expect_bytes(fd, "5\r\nhello\r\n");
+        close(fd);
+        wait_streams(control, 0, ++closed, 0);
+    }
+    ck_assert_int_lt(count, MOST);
+    close(control);
+    waiter_wait_exact(&d, 0);
+    daemon_teardown(&d);
+}
+END_TEST
+
+/* --- and the worker ends ------------------------------------------------------------------------ */
+
+START_TEST(old_worker_tells_its_streams_to_go)
+{
+    waiter_start(&d, conf);
+    int last_word = open_stream(DO("stream")), none = open_stream(DO("stream?drain=0"));
+    pid_t old = daemon_worker(&d);
+    daemon_signal(&d, "reload");
+    expect_end(last_word, "3\r\nbye\r\n0\r\n\r\n");
+    expect_end(none, "0\r\n\r\n");
+    daemon_wait_process(&d, old);
+    int fd = open_stream(DO("stream")); /* by the new one */
+    close(fd);
+    daemon_teardown(&d);
+}
+END_TEST
+
+START_TEST(old_worker_waits_for_streams_that_stay)
+{
+    waiter_start(
+        &d, HTTP_MAIN("1") WAITER_LISTEN "keepalive_min_timeout = 60s\n" HTTP_STATUS WAITER);
+    int control = http_connect(&d), next = http_connect(&d);
+    wait_streams(control, 0, 0, 0);
+    wait_streams(next, 0, 0, 0);
+    int fd = open_stream(DO("stream?drain=2"));
+    pid_t old = daemon_worker(&d);
+    daemon_signal(&d, "reload");
+    expect_bytes(fd, "4\r\nsoon\r\n");
+    http_send(next, DO("stream?drain=2")); /* begun by a worker that finishes */
+    expect_head(next, 200);
+    expect_bytes(next, "4\r\nsoon\r\n");
+    expect_done(control, DO("end"));
+    expect_end(fd, "0\r\n\r\n");
+    expect_end(next, "0\r\n\r\n");
+    close(control);
+    daemon_wait_process(&d, old);
+    waiter_wait_exact(&d, 0);
+    daemon_teardown(&d);
+}
+END_TEST
+
+START_TEST(old_worker_waits_no_longer_than_it_may)
+{
+    waiter_start(
+        &d, HTTP_MAIN("1") "worker_shutdown_timeout = 1s\n" WAITER_LISTEN HTTP_STATUS WAITER);
+    int fd = open_stream(DO("stream?drain=2"));
+    daemon_signal(&d, "reload");
+    daemon_wait_log(&d, "worker_shutdown_timeout is over, 1 connections closed", 1);
+    expect_end(fd, "4\r\nsoon\r\n");
+    daemon_teardown(&d); /* the handler was told, else there is an alert */
+}
+END_TEST
+
+START_TEST(stopped_worker_closes_streams)
+{
+    waiter_start(&d, conf);
+    int fd = open_stream(DO("stream")), stays = open_stream(DO("stream?drain=2"));
+    daemon_signal(&d, "stop");
+    daemon_wait_gone(&d);
+    expect_end(fd, "");
+    expect_end(stays, "");
+    daemon_teardown(&d);
+}
+END_TEST
+
+int
+main(void)
+{
+    Suite *s = suite_create("http stream");
+    TCase *tc = daemon_case(s, "stream");
+
+    tcase_add_test(tc, what_is_written_comes_in_order);
+    tcase_add_test(tc, old_clients_get_bytes_up_to_the_end);
+    tcase_add_test(tc, head_of_a_stream_has_no_stream);
+    tcase_add_test(tc, stream_comes_behind_other_answers_and_later);
+    tcase_add_test(tc, no_timeout_ends_a_stream);
+    tcase_add_test(tc, client_that_goes_is_noticed_at_once);
+
+    tc = daemon_case(s, "slow");
+    tcase_add_test(tc, client_that_does_not_read_is_cut_off_and_others_get_all);
+    tcase_add_test(tc, client_that_has_room_is_not_cut_by_a_burst);
+    tcase_add_test(tc, stream_behind_answers_that_are_stuck_comes_behind_them);
+
+    tc = daemon_case(s, "end");
+    tcase_add_test(tc, old_worker_tells_its_streams_to_go);
+    tcase_add_test(tc, old_worker_waits_for_streams_that_stay);
+    tcase_add_test(tc, old_worker_waits_no_longer_than_it_may);
+    tcase_add_test(tc, stopped_worker_closes_streams);
+    return daemon_main(s);
+}
