@@ -8,8 +8,8 @@
  * A send never blocks: what the kernel does not take at once waits in the
  * channel's own queue, in order, and whoever owns the event loop calls
  * rv_channel_flush when the socket is writable. Control messages wait at most
- * once for each key, so their number is bounded by what they are about. The one
- * global is the count of all channels of this process.
+ * once for each key, so their number is bounded by what they are about. The
+ * globals are the count of all channels of this process, and the datagram that was received last.
  */
 #include "rv_channel.h"
 
@@ -38,7 +38,7 @@ struct rv_channel_s {
     void (*waiting)(rv_channel_t *, int, void *);
     void *data;
 
-    rv_channel_record_t *in; /* NULL: nothing was received yet */
+    rv_channel_record_t *in; /* of a stream; NULL: nothing was received yet */
 };
 
 static size_t limit = RV_CHANNEL_QUEUE;
@@ -101,7 +101,8 @@ forget_waiting(rv_channel_t *ch)
 {
     totals.queued -= ch->queue.count;
     rv_channel_queue_clear(&ch->queue);
-    ch->was_full = 0;
+    if (ch->was_full) /* in a child what is not written to is shared with the parent */
+        ch->was_full = 0;
 }
 
 void
@@ -190,8 +191,8 @@ enqueue(rv_channel_t *ch, const rv_message_t *msg, const struct iovec *parts, si
 {
     unsigned before = ch->queue.count, dropped = 0;
 
-    if (msg->key == 0 && msg->policy == RV_CHANNEL_NOW && done == 0)
-        return refuse_to_send(ch);
+    if (msg->policy == RV_CHANNEL_NOW && done == 0)
+        return msg->key != 0 ? RV_AGAIN : refuse_to_send(ch);
 
     int result = rv_channel_queue_add(&ch->queue, msg, parts, done, limit, &dropped);
     if (result == RV_AGAIN) {
@@ -291,6 +292,7 @@ rv_channel_flush(rv_channel_t *ch)
 {
     int result = RV_OK;
 
+    errno = EAGAIN;
     if (ch->corked)
         return RV_AGAIN;
     while (result == RV_OK && ch->queue.first != NULL)
@@ -335,11 +337,24 @@ rv_channel_is_waiting(const rv_channel_t *ch, uint32_t key)
 
 /* --- receiving ------------------------------------------------------------------- */
 
+/* A datagram is taken whole, so that one place is enough for all channels. */
+static rv_channel_record_t *
+record_of(rv_channel_t *ch)
+{
+    static rv_channel_record_t datagram;
+
+    if (!ch->transport->whole_records)
+        return &datagram;
+    if (ch->in == NULL)
+        ch->in = calloc(1, sizeof(*ch->in));
+    return ch->in;
+}
+
 /* Throws away the message at hand, on a stream the whole record. */
 static int
-refuse(rv_channel_t *ch)
+refuse(rv_channel_t *ch, rv_channel_record_t *in)
 {
-    rv_channel_record_forget(ch->in);
+    rv_channel_record_forget(in);
     ch->counts.refused++;
     totals.refused++;
     errno = EPROTO;
@@ -350,22 +365,33 @@ int
 rv_channel_receive(rv_channel_t *ch, rv_message_t *msg)
 {
     int whole = ch->transport->whole_records;
+    rv_channel_record_t *in = record_of(ch);
     pid_t pid;
 
-    if (ch->in == NULL && (ch->in = calloc(1, sizeof(*ch->in))) == NULL)
+    if (in == NULL)
         return RV_ERROR;
 
-    int result = rv_channel_record_collect(ch->in, ch->fd, whole, &pid);
+    int result = rv_channel_record_collect(in, ch->fd, whole, &pid);
     if (result == RV_OK)
-        result = rv_channel_record_read(ch->in, whole, pid, msg);
+        result = rv_channel_record_read(in, whole, pid, msg);
     if (result == RV_ERROR && errno == EPROTO)
-        return refuse(ch);
+        return refuse(ch, in);
     if (result != RV_OK)
         return result;
 
     ch->counts.received++;
     totals.received++;
     return RV_OK;
+}
+
+int
+rv_channel_take(rv_message_t *msg, unsigned i)
+{
+    int *place = i == 0 ? &msg->fd : (int *) (uintptr_t) &msg->more[i - 1]; /* in our own record */
+    int fd = *place;
+
+    *place = -1;
+    return fd;
 }
 
 void

@@ -38,10 +38,10 @@ typedef struct {
     uint64_t sent;       /* received: us, when it was given to rv_channel_send */
     /*
      * Sent: not 0 for a control message. One with the same key that still
-     * waits is replaced by this one, and a control message is never refused.
+     * waits is replaced by this one, and it is never refused but by the policy NOW.
      */
     uint32_t key;
-    rv_channel_policy_t policy; /* sent: of what is no control message */
+    rv_channel_policy_t policy; /* sent: of a control message NOW or nothing */
     uint64_t same;              /* sent: what it is about, for COALESCE */
     size_t weight;              /* sent: bytes that it takes beside its own, while it waits */
 } rv_message_t;
@@ -114,7 +114,7 @@ void *rv_channel_waiting_data(const rv_channel_t *ch);
 /*
  * Sends, or queues what the kernel does not take at once, with a copy of the
  * data and duplicates of the descriptors. RV_OK; RV_AGAIN: the queue is full (or, with
- * the policy NOW, the socket), nothing was sent; RV_ERROR: the other end is gone (EPIPE,
+ * the policy NOW, the socket, or something waits already), nothing was sent; RV_ERROR: the other end is gone (EPIPE,
  * ECONNRESET), or the message too long (EMSGSIZE).
  */
 int rv_channel_send(rv_channel_t *ch, const rv_message_t *msg);
@@ -126,20 +126,24 @@ int rv_channel_take_room(rv_channel_t *ch);
 void rv_channel_cork(rv_channel_t *ch, int on);
 
 /* Sends what waits. RV_OK: nothing waits any more; RV_AGAIN; RV_ERROR: the other end is gone, and
- * what waited has been given up. */
+ * what waited has been given up. With RV_AGAIN errno says what to wait for: EAGAIN, until the socket is
+ * writable; else (ETOOMANYREFS, ENOBUFS) until some time has passed. */
 int rv_channel_flush(rv_channel_t *ch);
 
 /* 1 while a control message with this key waits. */
 int rv_channel_is_waiting(const rv_channel_t *ch, uint32_t key);
 
 /*
- * Takes one message. msg->data and msg->more are valid until the next call; the
+ * Takes one message. msg->data and msg->more are valid until the next call, for any channel; the
  * descriptors are the caller's to close. RV_OK; RV_AGAIN: none there; RV_DONE: the other end is
  * closed; RV_ERROR: what came was no message of ours (errno EPROTO), it is
  * counted, its descriptors are closed, and the next may be asked for; or
  * another errno, then the channel is of no more use.
  */
 int rv_channel_receive(rv_channel_t *ch, rv_message_t *msg);
+
+/* The i-th descriptor of a received message, 0 is msg->fd; it is the caller's now. -1: it was taken. */
+int rv_channel_take(rv_message_t *msg, unsigned i);
 
 /* Closes the descriptors of a received message that nobody has taken (set to -1). */
 void rv_channel_discard(rv_message_t *msg);

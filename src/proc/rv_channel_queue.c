@@ -135,7 +135,7 @@ static rv_channel_waiting_t *
 create(const rv_message_t *msg, const struct iovec *parts, size_t done, size_t weight)
 {
     size_t length = parts[0].iov_len + parts[1].iov_len;
-    unsigned fds = msg->fd == -1 ? 0 : 1 + msg->more_count;
+    unsigned fds = msg->fd == -1 || done > 0 ? 0 : 1 + msg->more_count; /* they went first */
 
     if (fds > RV_CHANNEL_QUEUE_FDS) {
         errno = EINVAL;

@@ -8,60 +8,22 @@
  */
 #include "rv_control.h"
 
-#include "rv_fd.h"
+#include "rv_peers.h"
 
 #include <errno.h>
 #include <string.h>
 
 enum {
     KEY_SHIFT = 24,
-    KEY_PEER = 1 << KEY_SHIFT,
-    KEY_LOG = 2 << KEY_SHIFT,
+    KEY_LOG = 2 << KEY_SHIFT, /* 1 is rv_peers' */
     KEY_LISTEN = 3 << KEY_SHIFT,
-    KEY_KNOWN = 4 << KEY_SHIFT,
     PLACE_SHIFT = 10 /* the place of a listener's socket is below 1024 */
 };
-
-static uint32_t
-peer_key(const rv_process_t *p)
-{
-    return KEY_PEER | p->slot;
-}
 
 static uint32_t
 order_key(rv_control_type_t order)
 {
     return (uint32_t) order << KEY_SHIFT | UINT32_C(0x80000000);
-}
-
-static void
-tell_others(const rv_process_t *about, rv_control_type_t type, int fd)
-{
-    const rv_process_id_t peer = { about->slot, about->worker, about->generation, about->pid };
-    const rv_message_t msg = { .type = (uint16_t) type,
-        .slot = RV_PROCESS_MASTER,
-        .length = sizeof(peer),
-        .data = &peer,
-        .fd = fd,
-        .key = peer_key(about) };
-
-    /* a failing send means that the other one is dead: its own death follows */
-    for (rv_process_t *p = rv_process_each(NULL); p != NULL; p = rv_process_each(p)) {
-        if (p != about)
-            (void) rv_channel_send(p->channel[0], &msg);
-    }
-}
-
-void
-rv_control_open(const rv_process_t *p)
-{
-    tell_others(p, RV_CONTROL_OPEN, rv_channel_fd(p->channel[0]));
-}
-
-void
-rv_control_close(const rv_process_t *p)
-{
-    tell_others(p, RV_CONTROL_CLOSE, -1);
 }
 
 unsigned
@@ -72,7 +34,7 @@ rv_control_start(rv_process_t *p)
 
     for (rv_process_t *other = rv_process_each(NULL); other != NULL;
          other = rv_process_each(other)) {
-        if (other == p || !rv_channel_is_waiting(other->channel[0], peer_key(p)))
+        if (other == p || rv_peers_is_told(other, p))
             continue;
         slots[count++] = other->slot;
         p->unknown[other->slot / 64] |= UINT64_C(1) << other->slot % 64;
@@ -89,33 +51,46 @@ rv_control_start(rv_process_t *p)
     return count;
 }
 
-static void
-tell_known(rv_process_t *p, uint32_t slot)
+/* Those of p->unknown that know it by now. Who has died meanwhile is no matter any more: p is told
+ * of that, and who has the slot now has inherited p. */
+static unsigned
+take_known(rv_process_t *p, uint32_t *slots, unsigned room)
 {
-    const rv_message_t msg = { .type = RV_CONTROL_KNOWN,
-        .slot = RV_PROCESS_MASTER,
-        .length = sizeof(slot),
-        .data = &slot,
-        .fd = -1,
-        .key = KEY_KNOWN | slot };
+    unsigned count = 0;
 
-    p->unknown[slot / 64] &= ~(UINT64_C(1) << slot % 64);
-    p->unknown_count--;
-    (void) rv_channel_send(p->channel[0], &msg);
+    for (uint32_t slot = 0; slot < RV_PROCESS_SLOTS && count < room; slot++) {
+        const rv_process_t *other = rv_process_at(slot);
+        int is_gone = other->state == RV_PROCESS_FREE;
+
+        if ((p->unknown[slot / 64] >> slot % 64 & 1) == 0
+            || (!is_gone && !rv_peers_is_told(other, p)))
+            continue;
+        p->unknown[slot / 64] &= ~(UINT64_C(1) << slot % 64);
+        p->unknown_count--;
+        if (!is_gone)
+            slots[count++] = slot;
+    }
+    return count;
 }
 
-/* One that has died meanwhile is known to all: who has its slot now inherited p. */
+/* While word of this kind waits for p, what has come since stays to be told. */
 unsigned
 rv_control_introduce(rv_process_t *p)
 {
-    for (uint32_t slot = 0; p->unknown_count > 0 && slot < RV_PROCESS_SLOTS; slot++) {
-        const rv_process_t *other = rv_process_at(slot);
+    uint32_t slots[RV_PROCESS_SLOTS];
 
-        if ((p->unknown[slot / 64] >> slot % 64 & 1)
-            && (other->state == RV_PROCESS_FREE
-                || !rv_channel_is_waiting(other->channel[0], peer_key(p))))
-            tell_known(p, slot);
-    }
+    if (rv_channel_is_waiting(p->channel[0], order_key(RV_CONTROL_KNOWN)))
+        return p->unknown_count;
+
+    unsigned count = take_known(p, slots, rv_countof(slots));
+    const rv_message_t msg = { .type = RV_CONTROL_KNOWN,
+        .slot = RV_PROCESS_MASTER,
+        .length = (uint32_t) (count * sizeof(slots[0])),
+        .data = slots,
+        .fd = -1,
+        .key = order_key(RV_CONTROL_KNOWN) };
+    if (count > 0)
+        (void) rv_channel_send(p->channel[0], &msg);
     return p->unknown_count;
 }
 
@@ -207,28 +182,33 @@ rv_control_ready(void)
 }
 
 int
-rv_control_peer(const rv_message_t *msg, rv_process_id_t *peer)
+rv_control_peer(const rv_message_t *msg, unsigned i, rv_process_id_t *peer)
 {
-    if (msg->length != sizeof(*peer) || (msg->type == RV_CONTROL_OPEN && msg->fd == -1))
-        return RV_ERROR;
+    size_t count = msg->length / sizeof(*peer);
+    size_t fds = msg->fd == -1 ? 0 : 1 + msg->more_count; /* until the first is taken */
 
-    memcpy(peer, msg->data, sizeof(*peer));
+    if (count == 0 || msg->length % sizeof(*peer) != 0)
+        return RV_ERROR;
+    if (i == 0 && msg->type == RV_CONTROL_OPEN && fds != count)
+        return RV_ERROR;
+    if (i >= count)
+        return RV_DONE;
+
+    memcpy(peer, (const char *) msg->data + i * sizeof(*peer), sizeof(*peer));
     if (peer->slot >= RV_PROCESS_SLOTS || rv_process_at(peer->slot) == rv_process_self())
         return RV_ERROR;
     return RV_OK;
 }
 
 int
-rv_control_enter(rv_message_t *msg, const rv_process_id_t *peer)
+rv_control_enter(rv_message_t *msg, unsigned i, const rv_process_id_t *peer)
 {
-    int fd = msg->fd;
-
     if (msg->type == RV_CONTROL_CLOSE) {
         rv_process_release(rv_process_at(peer->slot));
         return RV_OK;
     }
-    msg->fd = -1;
-    return rv_process_enter(peer->slot, peer->worker, peer->generation, peer->pid, fd);
+    return rv_process_enter(
+        peer->slot, peer->worker, peer->generation, peer->pid, rv_channel_take(msg, i));
 }
 
 /* Its channel is corked as long as it is not known to the other. */
@@ -239,34 +219,25 @@ uncork(rv_process_t *p)
         rv_channel_cork(p->channel[0], 0);
 }
 
-static int
-uncork_others(const uint32_t *slots, size_t count)
-{
-    for (rv_process_t *p = rv_process_each(NULL); p != NULL; p = rv_process_each(p)) {
-        size_t i = 0;
-
-        while (i < count && slots[i] != p->slot)
-            i++;
-        if (i == count)
-            uncork(p);
-    }
-    return RV_OK;
-}
-
 int
 rv_control_uncork(const rv_message_t *msg)
 {
-    uint32_t slots[RV_PROCESS_SLOTS];
+    unsigned char named[RV_PROCESS_SLOTS] = { 0 };
+    int others = msg->type == RV_CONTROL_START; /* than those that are named */
+    uint32_t slot;
 
-    if (msg->length > sizeof(slots) || msg->length % sizeof(slots[0]) != 0)
+    if (msg->length > RV_PROCESS_SLOTS * sizeof(slot) || msg->length % sizeof(slot) != 0)
         return RV_ERROR;
-    memcpy(slots, msg->data, msg->length);
-    if (msg->type == RV_CONTROL_START)
-        return uncork_others(slots, msg->length / sizeof(slots[0]));
-
-    if (msg->length != sizeof(slots[0]) || slots[0] >= RV_PROCESS_SLOTS)
-        return RV_ERROR;
-    uncork(rv_process_at(slots[0]));
+    for (size_t at = 0; at < msg->length; at += sizeof(slot)) {
+        memcpy(&slot, (const char *) msg->data + at, sizeof(slot));
+        if (slot >= RV_PROCESS_SLOTS)
+            return RV_ERROR;
+        named[slot] = 1;
+    }
+    for (rv_process_t *p = rv_process_each(NULL); p != NULL; p = rv_process_each(p)) {
+        if (named[p->slot] != others)
+            uncork(p);
+    }
     return RV_OK;
 }
 

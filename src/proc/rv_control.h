@@ -2,7 +2,7 @@
  * rv_control: what the master and its workers say to one another.
  *
  * The master introduces: it passes a new worker's descriptor to all that live
- * (OPEN). On a death it sends CLOSE. A worker says READY when it is initialised, and may not
+ * (OPEN). On a death it sends CLOSE; both are rv_peers' to send, for many at a time. A worker says READY when it is initialised, and may not
  * send to others before START: then it is known to them, or told to whom it is not yet,
  * so that nobody gets a message from a process it does not know.
  */
@@ -13,10 +13,10 @@
 #include "rv_process.h"
 
 typedef enum {
-    RV_CONTROL_OPEN = 1,  /* rv_process_id_t + descriptor: this slot is that process */
-    RV_CONTROL_CLOSE,     /* rv_process_id_t: that process is gone */
+    RV_CONTROL_OPEN = 1,  /* rv_process_id_t, a descriptor for each: these slots are those */
+    RV_CONTROL_CLOSE,     /* rv_process_id_t: nobody is in these slots */
     RV_CONTROL_START,     /* accept, and send to all but these slots (uint32_t each) */
-    RV_CONTROL_KNOWN,     /* uint32_t: send to this slot too */
+    RV_CONTROL_KNOWN,     /* send to these slots (uint32_t each) too */
     RV_CONTROL_READY,     /* to the master: initialised */
     RV_CONTROL_QUIT,      /* drain and exit */
     RV_CONTROL_TERMINATE, /* exit */
@@ -33,10 +33,6 @@ typedef struct {
 } rv_control_log_t;
 
 /* --- the master --- */
-
-/* Tells every other living worker of p, or that p is gone. */
-void rv_control_open(const rv_process_t *p);
-void rv_control_close(const rv_process_t *p);
 
 /*
  * Sends START, which names the workers that have not taken the OPEN of p yet: what p sends these
@@ -68,14 +64,14 @@ void rv_control_listen(unsigned generation, unsigned listener, unsigned place, i
 /* Tells the master that this worker is initialised. */
 int rv_control_ready(void);
 
-/* What an OPEN or CLOSE says; RV_ERROR: it is malformed. */
-int rv_control_peer(const rv_message_t *msg, rv_process_id_t *peer);
+/* The i-th slot that an OPEN or CLOSE is about. RV_DONE: there are no more; RV_ERROR: it is malformed. */
+int rv_control_peer(const rv_message_t *msg, unsigned i, rv_process_id_t *peer);
 
 /* Enters that into the table. An OPEN's descriptor is taken over. */
-int rv_control_enter(rv_message_t *msg, const rv_process_id_t *peer);
+int rv_control_enter(rv_message_t *msg, unsigned i, const rv_process_id_t *peer);
 
-/* Lets through what waits for others: of a START for all but those that it names, of a KNOWN for the
- * one. RV_ERROR: it is malformed. */
+/* Lets through what waits for others: of a START for all but those that it names, of a KNOWN for
+ * those. RV_ERROR: it is malformed. */
 int rv_control_uncork(const rv_message_t *msg);
 
 /* What a REOPEN is about; RV_ERROR: it is malformed. And the answer to it. */

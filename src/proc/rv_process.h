@@ -45,6 +45,7 @@ typedef struct {
     /* the master's own notes */
     int64_t started; /* ms, monotonic */
     int64_t ready;   /* ms, monotonic: since when it is READY */
+    int64_t left;    /* ms, monotonic: when it was told to go; 0: it was not */
     int64_t kill_at; /* ms, monotonic: it has until then to go; 0: it was not told to */
     unsigned row;    /* of the statistics */
     int start_sent;
@@ -54,6 +55,7 @@ typedef struct {
     unsigned reopening; /* how many of these it has not taken yet */
     unsigned owed;      /* how many it may still say to have taken, of all rounds */
     int readable;       /* its channel has something to read */
+    int unheard;        /* nothing more is read from it */
     int hangs;          /* the watchdog has found so */
 } rv_process_t;
 

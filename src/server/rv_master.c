@@ -21,6 +21,7 @@
 #include "rv_log_output.h"
 #include "rv_master_orders.h"
 #include "rv_mesh.h"
+#include "rv_peers.h"
 #include "rv_stats_fold.h"
 #include "rv_watchdog.h"
 #include "rv_workers.h"
@@ -44,8 +45,6 @@ forget(void *data, const rv_cycle_t *keep)
     rv_master_t *m = data;
 
     (void) rv_loop_reinit(m->workers.loop);
-    for (rv_process_t *p = rv_process_each(NULL); p != NULL; p = rv_process_each(p))
-        rv_loop_unwatch_channel(p->channel[0]);
     rv_loop_unwatch(m->signals);
     rv_succession_forget(&m->succession);
     rv_loop_destroy(m->workers.loop);
@@ -156,6 +155,7 @@ fill(rv_master_t *m)
         rv_workers_fill(&m->workers, m->all.current, rv_loop_now());
     if (m->all.pending != NULL && !m->reload.aborting)
         rv_workers_fill(&m->workers, m->all.pending, rv_loop_now());
+    rv_peers_tell(rv_loop_now());
     if (m->all.current != NULL && m->workers.unstarted)
         rv_workers_start(&m->workers, m->all.current);
     if (m->workers.unknown)
@@ -187,6 +187,8 @@ act(rv_master_t *m)
     rv_master_orders_take(m);
     if (m->stopping == 0)
         fill(m);
+    else
+        rv_peers_tell(rv_loop_now());
     if (m->all.current != NULL)
         rv_reopen_settle(&m->reopen, m->all.current->stats);
     rv_generations_retire(&m->all);
@@ -217,7 +219,7 @@ next_wait(const rv_master_t *m)
     at = earlier(at, rv_scale_due(&m->scale));
     if (running && !m->drained)
         at = earlier(at, rv_workers_due(m->all.current));
-    at = earlier(at, rv_mesh_due());
+    at = earlier(earlier(at, rv_mesh_due()), rv_peers_due());
 
     return at > now ? at - now : 0;
 }

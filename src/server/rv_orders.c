@@ -57,20 +57,14 @@ watch_peer(rv_worker_t *w, unsigned slot)
 }
 
 static void
-on_peer(rv_worker_t *w, rv_message_t *msg)
+enter_peer(rv_worker_t *w, rv_message_t *msg, unsigned i, rv_process_id_t peer)
 {
-    rv_process_id_t peer;
-
-    if (rv_control_peer(msg, &peer) != RV_OK) {
-        rv_log(RV_LOG_ALERT, 0, "malformed message about a worker");
-        return;
-    }
     /* what stands in the slot goes, and with it the watch of its channel */
     const rv_process_t *p = rv_process_at(peer.slot);
     const rv_process_id_t gone = { p->slot, p->worker, p->generation, p->pid };
 
     rv_loop_unwatch_channel(p->channel[0]);
-    if (rv_control_enter(msg, &peer) != RV_OK)
+    if (rv_control_enter(msg, i, &peer) != RV_OK)
         rv_log(RV_LOG_CRIT, errno, "entering slot %u failed", peer.slot);
     else if (msg->type == RV_CONTROL_OPEN)
         watch_peer(w, peer.slot);
@@ -79,6 +73,18 @@ on_peer(rv_worker_t *w, rv_message_t *msg)
         w->cycle->workers = peer.worker + 1; /* one was added */
         rv_connections_reserve(w->connections, w->cycle->workers + RV_WORKER_SPARE);
     }
+}
+
+static void
+on_peers(rv_worker_t *w, rv_message_t *msg)
+{
+    rv_process_id_t peer;
+    int result;
+
+    for (unsigned i = 0; (result = rv_control_peer(msg, i, &peer)) == RV_OK; i++)
+        enter_peer(w, msg, i, peer);
+    if (result == RV_ERROR)
+        rv_log(RV_LOG_ALERT, 0, "malformed message about workers");
 }
 
 /* Clients may wait at the socket of a worker that is no more. */
@@ -122,8 +128,8 @@ static const struct {
     rv_control_type_t type;
     void (*obey)(rv_worker_t *w, rv_message_t *msg);
 } orders[] = {
-    { RV_CONTROL_OPEN, on_peer },
-    { RV_CONTROL_CLOSE, on_peer },
+    { RV_CONTROL_OPEN, on_peers },
+    { RV_CONTROL_CLOSE, on_peers },
     { RV_CONTROL_START, on_start },
     { RV_CONTROL_KNOWN, on_known },
     { RV_CONTROL_QUIT, on_quit },

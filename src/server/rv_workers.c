@@ -13,6 +13,7 @@
 #include "rv_doing.h"
 #include "rv_fd.h"
 #include "rv_mesh.h"
+#include "rv_peers.h"
 #include "rv_stats_fold.h"
 #include "rv_worker.h"
 
@@ -139,17 +140,35 @@ fork_one(rv_workers_t *ws, rv_cycle_t *cycle, unsigned number, int64_t now)
     rv_log(RV_LOG_NOTICE, 0, "worker %u started, pid %ld, slot %u, generation %u", number,
         (long) p->pid, p->slot, p->generation);
 
-    rv_control_open(p);
-    if (rv_loop_watch_channel(ws->loop, p->channel[0], on_message, p) != RV_OK) {
-        rv_log(RV_LOG_CRIT, ENOMEM, "watching the channel of worker %u failed", number);
+    rv_peers_note(p);
+    return RV_OK;
+}
+
+static void
+watch_all(const rv_workers_t *ws)
+{
+    for (rv_process_t *p = rv_process_each(NULL); p != NULL; p = rv_process_each(p)) {
+        if (p->unheard || rv_loop_watch_channel(ws->loop, p->channel[0], on_message, p) == RV_OK)
+            continue;
+        rv_log(RV_LOG_CRIT, ENOMEM, "watching the channel of worker %u failed", p->worker);
         kill(p->pid, SIGKILL);
     }
-    return RV_OK;
+}
+
+static void
+unwatch_all(void)
+{
+    for (rv_process_t *p = rv_process_each(NULL); p != NULL; p = rv_process_each(p))
+        rv_loop_unwatch_channel(p->channel[0]);
 }
 
 void
 rv_workers_fill(rv_workers_t *ws, rv_cycle_t *cycle, int64_t now)
 {
+    if (rv_workers_due(cycle) > now)
+        return;
+
+    unwatch_all(); /* else each child would have to */
     for (unsigned i = 0; i < cycle->workers; i++) {
         rv_cycle_worker_t *w = &cycle->worker[i];
 
@@ -165,6 +184,7 @@ rv_workers_fill(rv_workers_t *ws, rv_cycle_t *cycle, int64_t now)
                 (long long) delay);
         }
     }
+    watch_all(ws);
 }
 
 int64_t
@@ -267,6 +287,7 @@ receive_from(rv_workers_t *ws, rv_process_t *p)
     } else {
         return;
     }
+    p->unheard = 1;
     rv_loop_unwatch_channel(p->channel[0]);
 }
 
@@ -322,6 +343,7 @@ stop_one(rv_process_t *p, const rv_cycle_t *cycle, rv_control_type_t order, int6
 {
     (void) rv_control_order(p, order);
     p->state = RV_PROCESS_DRAINING;
+    p->left = p->left == 0 ? rv_loop_now() : p->left;
     p->kill_at = p->kill_at == 0 ? kill_at : rv_min(p->kill_at, kill_at);
     set_row(p, cycle);
 }
@@ -399,7 +421,7 @@ rv_workers_bury(rv_process_t *p, rv_cycle_t *cycle, int64_t now)
     if (rv_stats_fold(cycle->stats, p->row) != RV_OK)
         rv_log(RV_LOG_ALERT, errno, "adding up the counters of worker %u failed", p->worker);
 
-    rv_control_close(p);
+    rv_peers_note(p);
     rv_loop_unwatch_channel(p->channel[0]);
     rv_channel_drain(p->channel[0]);
     if (w->slot == (int) p->slot) { /* else another one has the number */

@@ -398,7 +398,7 @@ static void
 prepare(const char *self)
 {
     const char *slash = strrchr(self, '/');
-    const struct rlimit files = { 4 * MOST, 4 * MOST };
+    struct rlimit files;
 
     snprintf(folder, sizeof(folder), "/tmp/reeve-bench.XXXXXX");
     if (mkdtemp(folder) == NULL || chmod(folder, 0755) == -1)
@@ -406,6 +406,8 @@ prepare(const char *self)
     snprintf(conf, sizeof(conf), "%s/conf", folder);
     snprintf(reeve, sizeof(reeve), "%.*s/../../reeve", slash == NULL ? 1 : (int) (slash - self),
         slash == NULL ? "." : self);
+    getrlimit(RLIMIT_NOFILE, &files); /* nginx's master keeps both ends of each pair */
+    files.rlim_cur = files.rlim_max;
     (void) setrlimit(RLIMIT_NOFILE, &files);
 }
 

@@ -7,6 +7,8 @@
  */
 #include "rv_control.h"
 
+#include "rv_peers.h"
+
 #include <check.h>
 #include <dirent.h>
 #include <poll.h>
@@ -78,16 +80,19 @@ greet(const rv_process_t *p)
 }
 
 static void
-take_peer(rv_message_t *msg)
+take_peers(rv_message_t *msg)
 {
     rv_process_id_t peer;
+    int result;
 
-    if (rv_control_peer(msg, &peer) != RV_OK)
+    for (unsigned i = 0; (result = rv_control_peer(msg, i, &peer)) == RV_OK; i++) {
+        note(msg->type, peer.slot, msg);
+        if (rv_control_enter(msg, i, &peer) != RV_OK)
+            _exit(97);
+        greet(rv_process_at(peer.slot));
+    }
+    if (result != RV_DONE)
         _exit(98);
-    note(msg->type, peer.slot, msg);
-    if (rv_control_enter(msg, &peer) != RV_OK)
-        _exit(97);
-    greet(rv_process_at(peer.slot));
 }
 
 static void
@@ -105,7 +110,7 @@ take(rv_message_t *msg)
     switch (msg->type) {
     case RV_CONTROL_OPEN:
     case RV_CONTROL_CLOSE:
-        take_peer(msg);
+        take_peers(msg);
         break;
     case RV_CONTROL_START:
         note(msg->type, msg->slot, msg);
@@ -228,10 +233,19 @@ spawn(unsigned generation)
     return p;
 }
 
+/* Its generation is in force. */
+static void
+tell_of(rv_process_t *p)
+{
+    p->start_sent = 1;
+    rv_peers_note(p);
+    rv_peers_tell(0);
+}
+
 static void
 introduce(rv_process_t *p)
 {
-    rv_control_open(p);
+    tell_of(p);
     ck_assert_uint_eq(rv_control_start(p), 0);
     wait_for(p, RV_CONTROL_START, RV_PROCESS_MASTER);
 }
@@ -241,8 +255,9 @@ bury(rv_process_t *p)
 {
     ck_assert_int_eq(kill(p->pid, SIGKILL), 0);
     ck_assert_int_eq(waitpid(p->pid, NULL, 0), p->pid);
-    rv_control_close(p);
     rv_process_release(p);
+    rv_peers_note(p);
+    rv_peers_tell(0);
 }
 
 /* Stops it, and fills its socket so that what is sent now waits. */
@@ -262,13 +277,21 @@ stop_reading(rv_process_t *p)
         ck_assert_int_eq(rv_channel_send(p->channel[0], &msg), RV_OK);
 }
 
-/* Lets it read again, and sends all that waits. */
+static void
+flush(rv_process_t *p)
+{
+    for (int left = LIMIT_MSEC; rv_channel_flush(p->channel[0]) == RV_AGAIN;)
+        ck_assert(wait_a_little(&left));
+}
+
+/* Lets it read again, and sends all that waits, and then what was noted. */
 static void
 go_on(rv_process_t *p)
 {
     ck_assert_int_eq(kill(p->pid, SIGCONT), 0);
-    for (int left = LIMIT_MSEC; rv_channel_flush(p->channel[0]) == RV_AGAIN;)
-        ck_assert(wait_a_little(&left));
+    flush(p);
+    rv_peers_tell(0);
+    flush(p);
 }
 
 /* How many descriptors the worker has once it has read all before this. */
@@ -373,7 +396,7 @@ START_TEST(what_is_said_to_who_has_not_taken_the_open_waits)
     stop_reading(stopped);
 
     rv_process_t *p = spawn(1);
-    rv_control_open(p);
+    tell_of(p);
     ck_assert_uint_eq(rv_control_start(p), 1);
     wait_for(other, HELLO, p->slot); /* who reads hears of it at once */
     ck_assert_uint_eq(rv_control_introduce(p), 1);
@@ -398,7 +421,7 @@ START_TEST(who_comes_and_goes_unseen_is_one_close)
     stop_reading(stopped);
     for (int i = 0; i < 5; i++) {
         rv_process_t *p = spawn(1);
-        rv_control_open(p);
+        tell_of(p);
         ck_assert_uint_eq(p->slot, 1);
         bury(p);
     }
@@ -416,12 +439,12 @@ START_TEST(successor_that_comes_unseen_is_one_open)
 
     introduce(stopped);
     introduce(p);
-    rv_control_open(p);
+    tell_of(p);
     int held = ask(stopped);
     stop_reading(stopped);
     bury(p);
     ck_assert_ptr_eq(spawn(2), p);
-    rv_control_open(p);
+    tell_of(p);
     go_on(stopped);
 
     ck_assert_int_eq(rv_control_order(p, RV_CONTROL_START), RV_OK);

@@ -125,10 +125,12 @@ START_TEST(open_enters_and_close_releases)
     int fd = open("/dev/null", O_RDONLY);
     rv_message_t msg = about(RV_CONTROL_OPEN, &told, sizeof(told), fd);
 
-    ck_assert_int_eq(rv_control_peer(&msg, &peer), RV_OK);
+    ck_assert_int_eq(rv_control_peer(&msg, 0, &peer), RV_OK);
     ck_assert_mem_eq(&peer, &told, sizeof(told));
-    ck_assert_int_eq(rv_control_enter(&msg, &peer), RV_OK);
+    ck_assert_int_eq(rv_control_enter(&msg, 0, &peer), RV_OK);
     ck_assert_int_eq(msg.fd, -1); /* taken over */
+
+    ck_assert_int_eq(rv_control_peer(&msg, 1, &peer), RV_DONE);
 
     const rv_process_t *p = rv_process_at(9);
     ck_assert_ptr_eq(rv_process_find(4720), p);
@@ -137,11 +139,11 @@ START_TEST(open_enters_and_close_releases)
     ck_assert_int_eq(rv_channel_fd(p->channel[0]), fd);
 
     msg = about(RV_CONTROL_CLOSE, &told, sizeof(told), -1);
-    ck_assert_int_eq(rv_control_peer(&msg, &peer), RV_OK);
-    ck_assert_int_eq(rv_control_enter(&msg, &peer), RV_OK);
+    ck_assert_int_eq(rv_control_peer(&msg, 0, &peer), RV_OK);
+    ck_assert_int_eq(rv_control_enter(&msg, 0, &peer), RV_OK);
     ck_assert_int_eq(p->state, RV_PROCESS_FREE);
     ck_assert_int_eq(fcntl(fd, F_GETFD), -1);
-    ck_assert_int_eq(rv_control_enter(&msg, &peer), RV_OK); /* of an empty slot: nothing */
+    ck_assert_int_eq(rv_control_enter(&msg, 0, &peer), RV_OK); /* of an empty slot: nothing */
 }
 END_TEST
 
@@ -163,7 +165,7 @@ START_TEST(malformed_open_and_close_are_refused)
     rv_process_id_t peer;
 
     for (size_t i = 0; i < rv_countof(messages); i++)
-        ck_assert_msg(rv_control_peer(&messages[i], &peer) == RV_ERROR, "message %zu", i);
+        ck_assert_msg(rv_control_peer(&messages[i], 0, &peer) == RV_ERROR, "message %zu", i);
 }
 END_TEST
 
@@ -177,7 +179,8 @@ check_own_slot(RV_UNUSED void *data)
     const rv_message_t close = about(RV_CONTROL_CLOSE, &own, sizeof(own), -1);
     rv_process_id_t peer;
 
-    return rv_control_peer(&open, &peer) == RV_ERROR && rv_control_peer(&close, &peer) == RV_ERROR
+    return rv_control_peer(&open, 0, &peer) == RV_ERROR
+            && rv_control_peer(&close, 0, &peer) == RV_ERROR
         ? 7
         : 1;
 }
