@@ -23,9 +23,13 @@ struct rv_loop_watch_s {
     struct event *event;
 };
 
+enum { RETRY_USEC = 5000 }; /* where the kernel does not say when it is worth it */
+
 typedef struct {
+    rv_loop_t *loop;
+    rv_channel_t *channel;
     rv_loop_watch_t *read;
-    struct event *write;
+    struct event *retry; /* NULL: nothing has waited yet */
 } channel_watch_t;
 
 static void
@@ -213,13 +217,43 @@ rv_loop_unwatch(rv_loop_watch_t *watch)
 
 /* --- channels ----------------------------------------------------------------- */
 
-/* That a queue has become empty ends the step of the loop; nobody is told. */
+static void on_retry(int fd, short what, void *data);
+
+/* Until the socket is writable, or for some time. */
 static void
-on_writable(int fd, short what, void *data)
+retry(channel_watch_t *watch, int writable)
 {
-    (void) fd;
+    const struct timeval pause = { 0, RETRY_USEC };
+    int fd = writable ? rv_channel_fd(watch->channel) : -1;
+    short what = writable ? EV_WRITE | EV_PERSIST : 0;
+
+    if (watch->retry == NULL) {
+        watch->retry = event_new(watch->loop->base, fd, what, on_retry, watch);
+    } else {
+        event_del(watch->retry);
+        event_assign(watch->retry, watch->loop->base, fd, what, on_retry, watch);
+    }
+    if (watch->retry == NULL || event_add(watch->retry, writable ? NULL : &pause) == -1)
+        rv_log(RV_LOG_CRIT, ENOMEM, "waiting until a channel takes more failed");
+}
+
+/*
+ * That a queue has become empty ends the step of the loop; nobody is told. A socket that is
+ * writable may still not take a descriptor, where too many are on their way: it would be tried
+ * again and again until the receiver has read.
+ */
+static void
+on_retry(int fd, short what, void *data)
+{
+    channel_watch_t *watch = data;
+
     (void) what;
-    (void) rv_channel_flush(data); /* the other end gone: its death is reported otherwise */
+    if (rv_channel_flush(watch->channel) != RV_AGAIN)
+        return; /* where the other end is gone, its death is reported otherwise */
+
+    int writable = errno == EAGAIN || errno == EWOULDBLOCK;
+    if (fd == -1 || !writable)
+        retry(watch, writable);
 }
 
 static void
@@ -229,17 +263,17 @@ on_waiting(rv_channel_t *ch, int waiting, void *data)
 
     (void) ch;
     if (waiting)
-        event_add(watch->write, NULL);
-    else
-        event_del(watch->write);
+        retry(watch, 1);
+    else if (watch->retry != NULL)
+        event_del(watch->retry);
 }
 
 static void
 free_channel_watch(channel_watch_t *watch)
 {
     rv_loop_unwatch(watch->read);
-    if (watch->write != NULL)
-        event_free(watch->write);
+    if (watch->retry != NULL)
+        event_free(watch->retry);
     free(watch);
 }
 
@@ -247,26 +281,21 @@ int
 rv_loop_watch_channel(rv_loop_t *loop, rv_channel_t *ch, rv_loop_ready_t ready, void *data)
 {
     channel_watch_t *watch = calloc(1, sizeof(*watch));
-    int fd = rv_channel_fd(ch);
 
     if (watch == NULL)
         return RV_ERROR;
 
-    watch->write = event_new(loop->base, fd, EV_WRITE | EV_PERSIST, on_writable, ch);
-    if (watch->write == NULL)
-        goto failed;
-
+    watch->loop = loop;
+    watch->channel = ch;
     if (ready != NULL) {
-        watch->read = rv_loop_watch(loop, fd, RV_LOOP_READ, ready, data);
-        if (watch->read == NULL)
-            goto failed;
+        watch->read = rv_loop_watch(loop, rv_channel_fd(ch), RV_LOOP_READ, ready, data);
+        if (watch->read == NULL) {
+            free_channel_watch(watch);
+            return RV_ERROR;
+        }
     }
     rv_channel_on_waiting(ch, on_waiting, watch);
     return RV_OK;
-
-failed:
-    free_channel_watch(watch);
-    return RV_ERROR;
 }
 
 void

@@ -65,7 +65,8 @@ rv_loop_watch_t *rv_loop_every(rv_loop_t *loop, int64_t msec, rv_loop_ready_t re
 void rv_loop_unwatch(rv_loop_watch_t *watch);
 
 /*
- * Flushes the channel whenever messages wait in it and the socket takes them;
+ * Flushes the channel whenever messages wait in it and the socket takes them, every few
+ * milliseconds where only time helps (ETOOMANYREFS);
  * with `ready`, also calls it when there is something to receive.
  */
 int rv_loop_watch_channel(rv_loop_t *loop, rv_channel_t *ch, rv_loop_ready_t ready, void *data);

@@ -9,10 +9,12 @@
 #include <check.h>
 #include <dirent.h>
 #include <errno.h>
+#include <grp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -349,6 +351,71 @@ START_TEST(queue_to_nobody_is_given_up_and_not_tried_for_ever)
 }
 END_TEST
 
+enum { NOBODY = 65534, FEW = 64, WAITING = 10 };
+
+/* Of somebody whom the kernel limits: sends descriptors until some wait. How many, or -1. */
+static int
+pass_too_many(void)
+{
+    const struct rlimit limit = { FEW, FEW };
+    const rv_message_t msg = { .type = 70, .fd = rv_channel_fd(to) };
+    int n = 0;
+
+    if (geteuid() == 0
+        && (setgroups(0, NULL) == -1 || setgid(NOBODY) == -1 || setuid(NOBODY) == -1))
+        return -1;
+    if (setrlimit(RLIMIT_NOFILE, &limit) == -1)
+        return -1;
+    for (; rv_channel_counts(from)->waiting < WAITING; n++) {
+        if (rv_channel_send(from, &msg) != RV_OK)
+            return -1;
+    }
+    return n;
+}
+
+/* 0, or what went wrong. */
+static int
+wait_for_a_way(void)
+{
+    rv_message_t msg;
+    int sent = pass_too_many(), received = 0, steps = 0;
+
+    loop = rv_loop_create(NULL);
+    if (sent == -1 || rv_loop_watch_channel(loop, from, NULL, NULL) != RV_OK)
+        return 1;
+    for (int64_t until = rv_loop_now() + 100; rv_loop_now() < until; steps++)
+        (void) rv_loop_once(loop, 10);
+    if (steps > 50) /* it is a few in 100 ms, or as many as the processor can */
+        return 2;
+
+    while (received < sent) {
+        if (rv_channel_receive(to, &msg) == RV_OK) {
+            received += msg.fd != -1;
+            close(msg.fd);
+        } else if (rv_loop_once(loop, 60 * 1000) != RV_OK) {
+            return 3;
+        }
+    }
+    return rv_channel_counts(from)->waiting == 0 ? 0 : 4;
+}
+
+START_TEST(descriptors_that_are_too_many_wait_without_a_busy_loop)
+{
+    int large = 1024 * 1024, status;
+
+    open_pair();
+    (void) setsockopt(rv_channel_fd(from), SOL_SOCKET, SO_SNDBUF, &large, sizeof(large));
+
+    pid_t pid = fork();
+    ck_assert_int_ne(pid, -1);
+    if (pid == 0)
+        _exit(wait_for_a_way());
+    ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+    ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == 0, "status %#x", status);
+    close_pair();
+}
+END_TEST
+
 START_TEST(unwatched_channel_is_silent)
 {
     unsigned received = 0;
@@ -435,6 +502,7 @@ loop_suite(void)
     tcase_add_test(tcase, channel_with_a_queue_may_be_watched_later);
     tcase_add_test(tcase, channel_that_nothing_waits_in_costs_no_step);
     tcase_add_test(tcase, queue_to_nobody_is_given_up_and_not_tried_for_ever);
+    tcase_add_test(tcase, descriptors_that_are_too_many_wait_without_a_busy_loop);
     tcase_add_test(tcase, unwatched_channel_is_silent);
     tcase_add_test(tcase, child_that_takes_the_loop_apart_takes_nothing_from_its_parent);
     suite_add_tcase(suite, tcase);
