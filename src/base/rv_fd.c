@@ -12,6 +12,7 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -141,6 +142,23 @@ int
 rv_fd_dup(int fd)
 {
     return fcntl(fd, F_DUPFD_CLOEXEC, 0);
+}
+
+int
+rv_fd_raise_limit(size_t wanted, size_t *limit)
+{
+    struct rlimit now;
+
+    if (getrlimit(RLIMIT_NOFILE, &now) == -1)
+        return RV_OK; /* nobody says that there is one */
+
+    if (now.rlim_cur < wanted) {
+        now.rlim_cur = rv_min((rlim_t) wanted, now.rlim_max);
+        (void) setrlimit(RLIMIT_NOFILE, &now);
+        (void) getrlimit(RLIMIT_NOFILE, &now);
+    }
+    *limit = (size_t) now.rlim_cur;
+    return now.rlim_cur < wanted ? RV_ERROR : RV_OK;
 }
 
 int

@@ -33,6 +33,10 @@ int rv_fd_accept(int fd, struct sockaddr *addr, socklen_t *length);
 /* A second descriptor, close-on-exec, for what fd refers to; -1 and errno. */
 int rv_fd_dup(int fd);
 
+/* Raises the soft limit of descriptors where it is below this, up to the hard one. RV_ERROR: that is
+ * lower, it is as far as it goes, and is in *limit. */
+int rv_fd_raise_limit(size_t wanted, size_t *limit);
+
 /* open(), close-on-exec; to create a file in a folder that is missing, that
  * folder (not those above it) is made first. -1 and errno. */
 int rv_fd_create(const char *path, int flags, unsigned mode);

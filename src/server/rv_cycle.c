@@ -9,6 +9,7 @@
 #include "rv_conf_read.h"
 #include "rv_conf_set.h"
 #include "rv_counts.h"
+#include "rv_fd.h"
 #include "rv_log_output.h"
 #include "rv_rights.h"
 #include "rv_stats_fold.h"
@@ -292,6 +293,25 @@ set_workers(rv_cycle_t *cycle, const rv_cycle_t *old)
         cycle->workers = old->workers;
 }
 
+/*
+ * Two generations side by side: in the master a channel for each worker, and for each a message that
+ * waits; in a worker the channels, and as many again that are not given to clients.
+ */
+static void
+make_room(const rv_cycle_t *cycle)
+{
+    const size_t others = 64;
+    size_t generation = 2 * (size_t) cycle->workers, limit;
+
+    for (const rv_cycle_listener_t *l = cycle->listeners; l != NULL; l = l->next)
+        generation += l->listener.reuseport ? cycle->workers : 1;
+
+    size_t wanted = others + 2 * generation;
+    if (rv_fd_raise_limit(wanted, &limit) != RV_OK)
+        rv_log(RV_LOG_WARN, 0, "%u workers may take %zu descriptors, the limit is %zu",
+            cycle->workers, wanted, limit);
+}
+
 int
 rv_cycle_open(rv_cycle_t *cycle, const rv_cycle_t *old, char reason[RV_CYCLE_REASON])
 {
@@ -301,6 +321,8 @@ rv_cycle_open(rv_cycle_t *cycle, const rv_cycle_t *old, char reason[RV_CYCLE_REA
     for (size_t i = 0; i < RV_CORE_WORKERS; i++)
         cycle->worker[i].slot = -1;
     set_workers(cycle, old);
+    if (cycle->core->master_process)
+        make_room(cycle);
 
     /* listeners first: the likeliest to fail, and the last to leave a trace */
     if (open_listeners(cycle, old, reason) == RV_OK && open_logs(cycle, reason) == RV_OK
