@@ -37,6 +37,32 @@ rv_channel_record_head(const rv_message_t *msg)
         .sent = now_usec() };
 }
 
+static void
+take_descriptors(rv_channel_record_t *in, rv_channel_received_t *got)
+{
+    for (unsigned i = 0; i < got->fd_count; i++) {
+        if (in->fd_count < RV_CHANNEL_FDS)
+            in->fd[in->fd_count++] = got->fd[i];
+        else
+            rv_fd_discard(&got->fd[i]);
+    }
+}
+
+/*
+ * Of a record in pieces: whether its beginning may be that of a message. Descriptors come with the
+ * first piece, and are not held for one that will be none.
+ */
+static int
+is_beginning(const rv_channel_record_t *in)
+{
+    rv_channel_head_t h;
+
+    if (in->filled < sizeof(h))
+        return in->fd_count <= 1;
+    memcpy(&h, in->bytes, sizeof(h));
+    return h.magic == MAGIC && h.fd_count == in->fd_count;
+}
+
 int
 rv_channel_record_collect(rv_channel_record_t *in, int socket, int whole, pid_t *pid)
 {
@@ -47,15 +73,14 @@ rv_channel_record_collect(rv_channel_record_t *in, int socket, int whole, pid_t 
     if (result != RV_OK)
         return result;
 
-    for (unsigned i = 0; i < got.fd_count; i++) {
-        if (in->fd_count < RV_CHANNEL_FDS)
-            in->fd[in->fd_count++] = got.fd[i];
-        else
-            rv_fd_discard(&got.fd[i]);
-    }
+    take_descriptors(in, &got);
     in->filled += got.length;
     *pid = got.pid;
-    return whole && in->filled < sizeof(in->bytes) ? RV_AGAIN : RV_OK;
+    if (!whole || in->filled == sizeof(in->bytes))
+        return RV_OK;
+
+    errno = EPROTO;
+    return is_beginning(in) ? RV_AGAIN : RV_ERROR;
 }
 
 int

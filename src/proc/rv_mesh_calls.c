@@ -136,7 +136,9 @@ rv_mesh_calls_forget(void)
     while (first != NULL) {
         call_t *call = first;
 
-        take_out(call);
+        first = call->next;
         free(call);
     }
+    last = NULL;
+    count = 0;
 }

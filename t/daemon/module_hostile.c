@@ -6,6 +6,7 @@
  * "PID failed N" with errno. A deed that the sandbox does not allow has
  * no answer, and some never end.
  */
+#include "rv_channel_record.h"
 #include "rv_control.h"
 #include "rv_fd.h"
 #include "rv_http_parse.h"
@@ -96,12 +97,10 @@ do_abort(rv_http_request_t *r)
 
 /* --- against the master ---------------------------------------------------------------- */
 
-/* A message as rv_channel.c writes it, to be written wrongly. */
-typedef struct {
-    uint32_t magic, type, length, slot, generation, pid;
-} head_t;
+/* A message's head, to be written wrongly. */
+typedef rv_channel_head_t head_t;
 
-enum { MAGIC = 0x72766d31, MOST = 253, LONGEST = 3 * RV_CHANNEL_DATA };
+enum { MOST = 253, LONGEST = 3 * RV_CHANNEL_DATA };
 
 static int
 own_end(void)
@@ -159,9 +158,11 @@ static head_t
 genuine(void)
 {
     const rv_process_t *self = rv_process_self();
+    const rv_message_t msg = {
+        .type = RV_CONTROL_READY, .slot = self->slot, .generation = self->generation, .fd = -1
+    };
 
-    return (
-        head_t){ MAGIC, RV_CONTROL_READY, 0, self->slot, self->generation, (uint32_t) getpid() };
+    return rv_channel_record_head(&msg);
 }
 
 /* Bytes of all lengths: up to where headers end, and around the longest message. */
@@ -220,16 +221,17 @@ do_ready(rv_http_request_t *r)
     return result;
 }
 
-/* With garbage, with a message that is right but for them, and very many. */
+/* With garbage, with messages that are right but for them and tell of them or not, and very many. */
 static int
 do_descriptors(rv_http_request_t *r)
 {
     static const unsigned copies[] = { 1, 2, 4, 5, 100, MOST };
-    const head_t h = genuine();
+    head_t h = genuine();
     int null = open("/dev/null", O_RDONLY | O_CLOEXEC), result = null == -1 ? -1 : 0;
 
     (void) r;
     for (size_t i = 0; i < 5 * rv_countof(copies) && result == 0; i++) {
+        h.fd_count = (uint16_t) (i % 2 == 0 ? 0 : copies[i % rv_countof(copies)]);
         result = send_head(&h, null, copies[i % rv_countof(copies)]);
         if (result == 0)
             result = send_raw("x", 1, null, copies[i % rv_countof(copies)]);
