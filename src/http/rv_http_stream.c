@@ -88,7 +88,8 @@ reserve(rv_http_stream_t *s, size_t length)
         return RV_OK;
 
     size_t unsent = s->length - s->sent;
-    memmove(s->out, s->out + s->sent, unsent);
+    if (s->sent > 0)
+        memmove(s->out, s->out + s->sent, unsent);
     s->sent = 0;
     s->length = unsent;
     if (length <= s->room - unsent)

@@ -223,4 +223,27 @@ http_now(void)
     return (int64_t) now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
+/* KiB of memory that the only worker has ("VmRSS"), or had at most ("VmHWM"). */
+static inline long
+http_worker_memory(daemon_t *d, const char *what)
+{
+    char value[64];
+    pid_t worker;
+
+    ck_assert_int_eq(daemon_children(d->master, &worker, 1), 1);
+    return strtol(daemon_proc_status(worker, what, value, sizeof(value)), NULL, 10);
+}
+
+/* AddressSanitizer, where the daemon is built with it, keeps what is freed: not
+ * in one that is started after this. */
+static inline void
+http_give_back_memory(void)
+{
+    const char *set = getenv("ASAN_OPTIONS");
+    char options[1024];
+
+    snprintf(options, sizeof(options), "%s:quarantine_size_mb=0", set == NULL ? "" : set);
+    setenv("ASAN_OPTIONS", options, 1);
+}
+
 #endif

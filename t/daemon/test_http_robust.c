@@ -249,28 +249,6 @@ END_TEST
 
 /* --- never reading -------------------------------------------------------------------------- */
 
-/* KiB of memory that the only worker has. */
-static long
-worker_memory(void)
-{
-    char value[64];
-    pid_t worker;
-
-    ck_assert_int_eq(daemon_children(d.master, &worker, 1), 1);
-    return strtol(daemon_proc_status(worker, "VmRSS", value, sizeof(value)), NULL, 10);
-}
-
-/* AddressSanitizer, where the daemon is built with it, keeps what is freed. */
-static void
-give_back_memory(void)
-{
-    const char *set = getenv("ASAN_OPTIONS");
-    char options[1024];
-
-    snprintf(options, sizeof(options), "%s:quarantine_size_mb=0", set == NULL ? "" : set);
-    setenv("ASAN_OPTIONS", options, 1);
-}
-
 START_TEST(clients_that_never_read_are_cut_and_take_no_memory)
 {
     enum { CLIENTS = 10, MOST = 16 * 1024 * 1024 };
@@ -279,13 +257,13 @@ START_TEST(clients_that_never_read_are_cut_and_take_no_memory)
     daemon_status_t s;
 
     daemon_setup(&d);
-    give_back_memory();
+    http_give_back_memory();
     daemon_conf(&d, HTTP_MAIN("1") HTTP_LISTEN "send_timeout = 2s\n" HELLO);
     daemon_start(&d);
     fill_gets();
     int control = http_connect(&d);
     http_status(control, &s);
-    long before = worker_memory();
+    long before = http_worker_memory(&d, "VmRSS");
     for (int i = 0; i < CLIENTS; i++)
         fds[i] = http_connect(&d);
     do {
@@ -298,7 +276,7 @@ START_TEST(clients_that_never_read_are_cut_and_take_no_memory)
 
     for (int i = 0; i < CLIENTS; i++)
         ck_assert_uint_lt(sent[i], MOST);
-    ck_assert_int_lt(worker_memory() - before, 8 * 1024);
+    ck_assert_int_lt(http_worker_memory(&d, "VmRSS") - before, 8 * 1024);
 
     int64_t end = http_now() + DAEMON_LIMIT * 1000;
     do {
@@ -320,18 +298,18 @@ START_TEST(idle_connections_have_no_buffers)
     daemon_status_t s;
 
     daemon_setup(&d);
-    give_back_memory();
+    http_give_back_memory();
     daemon_conf(&d, HTTP_MAIN("1") HTTP_LISTEN "client_max_header_size = 64k\n" HELLO);
     daemon_start(&d);
     int control = http_connect(&d);
     http_status(control, &s);
-    long before = worker_memory();
+    long before = http_worker_memory(&d, "VmRSS");
     for (int i = 0; i < CLIENTS; i++) {
         fds[i] = http_connect(&d);
         ck_assert_uint_gt(answer_length(fds[i]), 0);
     }
     http_wait_counts(control, 0, 1, CLIENTS, &s);
-    ck_assert_int_lt(worker_memory() - before, 2 * 1024);
+    ck_assert_int_lt(http_worker_memory(&d, "VmRSS") - before, 2 * 1024);
     for (int i = 0; i < CLIENTS; i++)
         close(fds[i]);
     close(control);

@@ -257,15 +257,6 @@ END_TEST
 
 /* --- clients that do not read --------------------------------------------------------------- */
 
-/* KiB of memory that the only worker has. */
-static long
-worker_memory(void)
-{
-    char value[64];
-
-    return strtol(daemon_proc_status(daemon_worker(&d), "VmRSS", value, sizeof(value)), NULL, 10);
-}
-
 static char block[1000 + 1];
 
 /* Reads the rest of a stream of blocks: how many they were; the last may be cut. */
@@ -320,12 +311,14 @@ START_TEST(client_that_does_not_read_is_cut_off_and_others_get_all)
     char answer[256] = "";
 
     memset(block, 'x', sizeof(block) - 1);
-    waiter_start(&d, unix_conf);
+    waiter_setup(&d, unix_conf);
+    http_give_back_memory();
+    daemon_start(&d);
     int control = http_connect(&d);
     for (int i = 0; i < DEAF; i++)
         deaf[i] = open_unix_stream();
     keen = open_unix_stream();
-    long before = worker_memory();
+    long before = http_worker_memory(&d, "VmRSS");
 
     /* The keen one reads what was written before more is. */
     for (; strstr(answer, "streams 1 ") == NULL && written < MOST; written++) {
@@ -345,7 +338,7 @@ START_TEST(client_that_does_not_read_is_cut_off_and_others_get_all)
     }
     ck_assert_int_lt(written, MOST);
     wait_streams(control, 1, DEAF, 0);
-    ck_assert_int_lt(worker_memory() - before, 2 * (DEAF + 1) * LIMIT_KB + 1024);
+    ck_assert_int_lt(http_worker_memory(&d, "VmHWM") - before, 4 * (DEAF + 1) * LIMIT_KB + 1024);
     for (int i = 0; i < DEAF; i++) { /* what they get is the beginning of it */
         ck_assert_int_le(count_blocks(deaf[i]), (written - 1) * TIMES);
         close(deaf[i]);

@@ -12,15 +12,23 @@
 #define DO(what) "GET /do/" what " HTTP/1.1\r\nHost: a\r\n\r\n"
 #define HELLO_REQUEST "GET /hello HTTP/1.1\r\nHost: a\r\n\r\n"
 
-/* As http_start, with the program that has the handler. */
+/* With the program that has the handler, but not started yet. */
 static inline void
-waiter_start(daemon_t *d, const char *conf)
+waiter_setup(daemon_t *d, const char *conf)
 {
     char program[256];
 
     snprintf(program, sizeof(program), "%s/t/reeve", getenv("RV_BUILD"));
     setenv("RV_BINARY", program, 1);
-    http_start(d, conf);
+    daemon_setup(d);
+    daemon_conf(d, conf);
+}
+
+static inline void
+waiter_start(daemon_t *d, const char *conf)
+{
+    waiter_setup(d, conf);
+    daemon_start(d);
 }
 
 /* Asks the handler on this connection until its counts have this in them. */
