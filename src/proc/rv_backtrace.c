@@ -114,6 +114,12 @@ on_abort(int number)
     (void) raise(number); /* with what it does by default, once this returns */
 }
 
+void
+rv_backtrace_load(void)
+{
+    (void) get_frames();
+}
+
 int
 rv_backtrace_init(void)
 {
@@ -122,7 +128,7 @@ rv_backtrace_init(void)
 
     sa.sa_handler = on_abort;
     sigfillset(&sa.sa_mask);
-    (void) get_frames();
+    rv_backtrace_load();
     if (sigaltstack(&own, NULL) == -1 || sigaction(SIGABRT, &sa, NULL) == -1)
         return RV_ERROR;
     return RV_OK;

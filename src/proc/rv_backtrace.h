@@ -15,4 +15,7 @@
  */
 int rv_backtrace_init(void);
 
+/* Loads what that needs: before a fork, so that not every child has to. */
+void rv_backtrace_load(void);
+
 #endif

@@ -198,6 +198,15 @@ rv_daemon_take_groups(const rv_daemon_user_t *user)
     return RV_OK;
 }
 
+void
+rv_daemon_load_groups(const rv_daemon_user_t *user)
+{
+    gid_t one;
+    int room = 1;
+
+    (void) getgrouplist(user->name, user->gid, &one, &room);
+}
+
 int
 rv_daemon_become(const rv_daemon_user_t *user)
 {

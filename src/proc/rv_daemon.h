@@ -53,6 +53,9 @@ int rv_daemon_user(
 int rv_daemon_take_groups(const rv_daemon_user_t *user);
 int rv_daemon_become(const rv_daemon_user_t *user);
 
+/* Loads what looking up groups needs: before a fork, so that not every child has to. */
+void rv_daemon_load_groups(const rv_daemon_user_t *user);
+
 /*
  * Makes room for titles, once, at the very start of main; argv and environ are moved. Then
  * sets what ps shows, "reeve: TEXT".

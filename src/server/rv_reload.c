@@ -8,8 +8,10 @@
 #include "rv_reload.h"
 
 #include "rv_announce.h"
+#include "rv_backtrace.h"
 #include "rv_build.h"
 #include "rv_counts.h"
+#include "rv_rights.h"
 #include "rv_stats_fold.h"
 #include "rv_stats_outcome.h"
 
@@ -57,6 +59,8 @@ begin(rv_reload_t *r, rv_cycle_t *cycle)
 
     r->all->pending = cycle;
     r->until = now + (int64_t) cycle->core->worker_startup_timeout;
+    rv_backtrace_load();
+    rv_rights_load(cycle->core);
     rv_workers_fill(r->workers, cycle, now);
 }
 

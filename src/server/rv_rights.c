@@ -81,6 +81,15 @@ rv_rights_give_up(const rv_core_conf_t *core)
     return RV_ERROR;
 }
 
+void
+rv_rights_load(const rv_core_conf_t *core)
+{
+    if (geteuid() == 0)
+        rv_daemon_load_groups(&core->user.user);
+    if (core->sandbox)
+        rv_sandbox_filter_destroy(rv_sandbox_filter_create()); /* it has looked at the kernel then */
+}
+
 /* --- system calls --------------------------------------------------------------- */
 
 /* Calls visit for each system call that a module names, as long as it answers RV_OK. */

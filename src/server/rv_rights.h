@@ -13,6 +13,9 @@
  */
 int rv_rights_give_up(const rv_core_conf_t *core);
 
+/* In the master, before it forks workers: loads what each of them would load for these. */
+void rv_rights_load(const rv_core_conf_t *core);
+
 /*
  * With `sandbox = on`: from now on any system call that neither the daemon nor
  * a module has declared ends the process. The last step of a worker's start.
