@@ -18,11 +18,12 @@
 #include <netinet/tcp.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { LISTENING = 10, UNIX_SOCKETS = 8192, CLIENTS = 1024 };
+enum { LISTENING = 10, UNIX_SOCKETS = 16384, CLIENTS = 1024 };
 
 static mesh_socket_t sockets[UNIX_SOCKETS];
 static int socket_count;
@@ -125,6 +126,14 @@ read_proc(void)
     fclose(f);
 }
 
+static int
+by_inode(const void *a, const void *b)
+{
+    unsigned long x = ((const mesh_socket_t *) a)->inode, y = ((const mesh_socket_t *) b)->inode;
+
+    return (x > y) - (x < y);
+}
+
 int
 mesh_sockets_read(void)
 {
@@ -132,17 +141,18 @@ mesh_sockets_read(void)
 
     if (!peers_known)
         read_proc();
+    qsort(sockets, (size_t) socket_count, sizeof(sockets[0]), by_inode);
     return peers_known;
 }
 
 const mesh_socket_t *
 mesh_sockets_find(unsigned long inode)
 {
-    for (int i = 0; i < socket_count && inode != 0; i++) {
-        if (sockets[i].inode == inode)
-            return &sockets[i];
-    }
-    return NULL;
+    const mesh_socket_t wanted = { .inode = inode };
+
+    if (inode == 0)
+        return NULL;
+    return bsearch(&wanted, sockets, (size_t) socket_count, sizeof(sockets[0]), by_inode);
 }
 
 /* --- the clients of a port ------------------------------------------------------------ */
