@@ -23,6 +23,8 @@
 #define SCM_PIDFD 4 /* younger than some C libraries */
 #endif
 
+enum { SMALL = 2048 }; /* bytes */
+
 #if RV_HAVE_SCM_CREDENTIALS
 
 enum {
@@ -91,8 +93,8 @@ rv_channel_socket_would_block(int err)
     return err == EAGAIN || err == EWOULDBLOCK || err == ENOBUFS || err == ETOOMANYREFS;
 }
 
-ssize_t
-rv_channel_socket_send(int socket, const struct iovec parts[2], const int *fds, unsigned fd_count)
+static ssize_t
+send_parts(int socket, const struct iovec parts[2], const int *fds, unsigned fd_count)
 {
     char control[CMSG_SPACE(sizeof(int) * RV_CHANNEL_SOCKET_FDS)] __attribute__((aligned(8)));
     struct msghdr m = { .msg_iov = (struct iovec *) (uintptr_t) parts,
@@ -116,6 +118,32 @@ rv_channel_socket_send(int socket, const struct iovec parts[2], const int *fds, 
         n = sendmsg(socket, &m, MSG_NOSIGNAL | MSG_DONTWAIT);
     while (n == -1 && errno == EINTR);
     return n;
+}
+
+/* A message like most: to copy it takes less time than the kernel takes to find out that it is in two parts. */
+static ssize_t
+send_small(int socket, const struct iovec parts[2])
+{
+    char bytes[SMALL];
+    size_t length = parts[0].iov_len + parts[1].iov_len;
+
+    memcpy(bytes, parts[0].iov_base, parts[0].iov_len);
+    if (parts[1].iov_len > 0)
+        memcpy(bytes + parts[0].iov_len, parts[1].iov_base, parts[1].iov_len);
+
+    ssize_t n;
+    do
+        n = send(socket, bytes, length, MSG_NOSIGNAL | MSG_DONTWAIT);
+    while (n == -1 && errno == EINTR);
+    return n;
+}
+
+ssize_t
+rv_channel_socket_send(int socket, const struct iovec parts[2], const int *fds, unsigned fd_count)
+{
+    int is_small = fd_count == 0 && parts[0].iov_len + parts[1].iov_len <= SMALL;
+
+    return is_small ? send_small(socket, parts) : send_parts(socket, parts, fds, fd_count);
 }
 
 /* Keeps the descriptors that were sent, closes others. */
