@@ -122,9 +122,16 @@ rv_channel_destroy(rv_channel_t *ch)
 void
 rv_channel_inherit(rv_channel_t *ch)
 {
-    totals.most = 0;
     forget_waiting(ch);
+    if (ch->has_room)
+        ch->has_room = 0;
     rv_channel_record_forget(ch->in);
+}
+
+void
+rv_channel_forget_most(void)
+{
+    totals.most = 0;
 }
 
 int
@@ -203,7 +210,7 @@ enqueue(rv_channel_t *ch, const rv_message_t *msg, const struct iovec *parts, si
         return result;
 
     count_dropped(ch, dropped);
-    totals.queued += ch->queue.count - before;
+    totals.queued = totals.queued + ch->queue.count - before;
     ch->counts.most = rv_max(ch->counts.most, ch->queue.bytes);
     totals.most = rv_max(totals.most, (uint64_t) ch->queue.bytes);
     if (before == 0 && !ch->corked)

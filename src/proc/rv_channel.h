@@ -13,13 +13,14 @@
 
 #define RV_CHANNEL_DATA 16384          /* bytes in one message */
 #define RV_CHANNEL_FDS 253             /* descriptors in one message, what the kernel takes */
+#define RV_CHANNEL_FD 4096             /* bytes that a descriptor counts as, while it waits */
 #define RV_CHANNEL_QUEUE (1024 * 1024) /* bytes that wait in one queue, unless told otherwise */
 
 /* What becomes of a message that the kernel does not take at once. */
 typedef enum {
     RV_CHANNEL_FAIL = 0, /* it waits; where the queue is full it is refused */
     RV_CHANNEL_OLDEST,   /* it waits; where the queue is full the oldest of its type are dropped */
-    RV_CHANNEL_COALESCE, /* it waits in the place of one of its type that is about the same */
+    RV_CHANNEL_COALESCE, /* it waits behind all others; one of its type that is about the same goes */
     RV_CHANNEL_NOW       /* it is refused */
 } rv_channel_policy_t;
 
@@ -99,6 +100,9 @@ void rv_channel_set_limit(size_t bytes);
 /* After a fork, in the child: forgets what the parent had waiting. The
  * descriptor stays, and so does whom to tell. */
 void rv_channel_inherit(rv_channel_t *ch);
+
+/* After a fork, in the child, once: the most that waited was the parent's. */
+void rv_channel_forget_most(void);
 
 int rv_channel_fd(const rv_channel_t *ch);
 const rv_channel_counts_t *rv_channel_counts(rv_channel_t *ch);

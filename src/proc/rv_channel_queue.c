@@ -80,8 +80,8 @@ is_replaced(const rv_channel_waiting_t *w, const rv_message_t *msg)
 {
     if (msg->key != 0)
         return w->key == msg->key;
-    return msg->policy == RV_CHANNEL_COALESCE && w->key == 0 && w->type == msg->type
-        && w->same == msg->same;
+    return msg->policy == RV_CHANNEL_COALESCE && w->policy == RV_CHANNEL_COALESCE && w->key == 0
+        && w->type == msg->type && w->same == msg->same;
 }
 
 static rv_channel_waiting_t **
@@ -131,22 +131,34 @@ drop_oldest(rv_channel_queue_t *q, const rv_message_t *msg, size_t missing)
 
 /* --- adding ------------------------------------------------------------------------------ */
 
+/* Those that have to wait: on a stream they go with the first byte. */
+static unsigned
+count_descriptors(const rv_message_t *msg, size_t done)
+{
+    return msg->fd == -1 || done > 0 ? 0 : 1 + msg->more_count;
+}
+
+static size_t
+weigh(const rv_message_t *msg, const struct iovec *parts, size_t done)
+{
+    size_t fds = count_descriptors(msg, done);
+
+    return parts[0].iov_len + parts[1].iov_len + msg->weight + fds * RV_CHANNEL_FD;
+}
+
 static rv_channel_waiting_t *
 create(const rv_message_t *msg, const struct iovec *parts, size_t done, size_t weight)
 {
     size_t length = parts[0].iov_len + parts[1].iov_len;
-    unsigned fds = msg->fd == -1 || done > 0 ? 0 : 1 + msg->more_count; /* they went first */
+    unsigned fds = count_descriptors(msg, done);
 
-    if (fds > RV_CHANNEL_QUEUE_FDS) {
-        errno = EINVAL;
-        return NULL;
-    }
     rv_channel_waiting_t *w = malloc(sizeof(*w) + length);
     if (w == NULL)
         return NULL;
 
     *w = (rv_channel_waiting_t){ .type = msg->type,
         .key = msg->key,
+        .policy = msg->policy,
         .same = msg->same,
         .weight = weight,
         .length = length,
@@ -184,13 +196,17 @@ rv_channel_queue_add(rv_channel_queue_t *q, const rv_message_t *msg, const struc
     size_t done, size_t limit, unsigned *dropped)
 {
     rv_channel_waiting_t **replaced = done > 0 ? NULL : find_replaced(q, msg);
-    size_t weight = parts[0].iov_len + parts[1].iov_len + msg->weight;
+    size_t weight = weigh(msg, parts, done);
     size_t less = replaced == NULL || msg->key != 0 ? 0 : (*replaced)->weight;
     size_t after = q->bytes - less + weight;
     /* what is larger than the limit may wait alone: else it could never be sent */
     int must = msg->key != 0 || done > 0 || after == weight;
     size_t missing = must || after <= limit ? 0 : after - limit;
 
+    if (count_descriptors(msg, done) > RV_CHANNEL_QUEUE_FDS) {
+        errno = EINVAL;
+        return RV_ERROR;
+    }
     if (!makes_way(q, msg, missing))
         return RV_AGAIN;
 

@@ -17,7 +17,8 @@ enum { RV_CHANNEL_QUEUE_FDS = 2 }; /* descriptors that a waiting message may hav
 typedef struct rv_channel_waiting_s {
     struct rv_channel_waiting_s *next;
     uint16_t type;
-    uint32_t key;  /* of a control message, 0: it is none */
+    uint32_t key; /* of a control message, 0: it is none */
+    rv_channel_policy_t policy;
     uint64_t same; /* of one with the policy COALESCE */
     size_t weight; /* bytes that count towards the limit */
     int fd[RV_CHANNEL_QUEUE_FDS];

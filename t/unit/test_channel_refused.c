@@ -19,7 +19,7 @@
 #define LENGTH 100
 #define MAX_FDS 253 /* the most that one message can carry */
 
-enum { MAGIC, TYPE, DATA_LENGTH, HEAD_WORDS = 6 };
+enum { MAGIC, TYPE, DATA_LENGTH, HEAD_WORDS = 10 };
 
 typedef struct {
     const char *what;
@@ -33,7 +33,7 @@ enum { HEAD = HEAD_WORDS * sizeof(uint32_t) };
 
 static const fault_t faults[] = {
     { "another magic", MAGIC, 0x01000000, 0, 1 },
-    { "no magic", MAGIC, 0x72766d31, 0, 1 },
+    { "no magic", MAGIC, 0x72766d32, 0, 1 },
     { "a type beyond 16 bits", TYPE, 0x10000, 0, 1 },
     { "more length than a message may have", DATA_LENGTH, 0x8000, 0, 1 },
     { "all the length there is", DATA_LENGTH, 0x80000000, 0, 1 },
