@@ -15,6 +15,8 @@
 
 #if RV_HAVE_MEMFD
 
+enum { SEALS_ARE_KNOWN = 1 };
+
 #if !defined(MFD_NOEXEC_SEAL)
 #define MFD_NOEXEC_SEAL 8U /* younger than some C libraries */
 #endif
@@ -47,6 +49,8 @@ is_sealed(int fd)
 }
 
 #else
+
+enum { SEALS_ARE_KNOWN = 0 };
 
 /* A file that has lost its name at once. */
 static int
@@ -126,10 +130,14 @@ rv_mesh_payload_open(rv_mesh_payload_t *payload, int fd, size_t length)
         errno = EPROTO;
         return RV_ERROR;
     }
-    if (!is_sealed(fd))
+    if (!SEALS_ARE_KNOWN)
         return read_copy(payload, fd);
-
-    payload->data = mmap(NULL, length, PROT_READ, MAP_SHARED, fd, 0);
+    if (!is_sealed(fd)) {
+        errno = EPROTO;
+        return RV_ERROR;
+    }
+    /* many kernels do not let a sealed file be shared, though nobody is going to write */
+    payload->data = mmap(NULL, length, PROT_READ, MAP_PRIVATE, fd, 0);
     payload->is_mapped = 1;
     if (payload->data != MAP_FAILED)
         return RV_OK;
