@@ -5,7 +5,8 @@
  * fork, so that all processes have the same. Who may send to whom is decided twice: by the sender, who
  * can tell its caller, and by the receiver, who need not believe it.
  *
- * The globals: the types, and how often a full queue had room again when that was last looked at.
+ * The globals: the types, how often a full queue had room again when that was last looked at, and
+ * whether the master is gone: the others hold its ends, so that no socket tells.
  */
 #include "rv_mesh.h"
 
@@ -31,6 +32,7 @@ static struct {
 } types[TYPES];
 static unsigned count;
 static uint64_t roomy;
+static int is_orphan;
 
 /* --- types ---------------------------------------------------------------------------- */
 
@@ -149,27 +151,6 @@ rv_mesh_counts(const rv_process_id_t *id)
     return (rv_mesh_counts_t){ c->sent, p->received, c->full, c->dropped, c->queued, c->most };
 }
 
-/* The channel to that very process; NULL and errno. */
-static rv_channel_t *
-find_channel(const rv_process_id_t *to, const rv_mesh_type_t *type)
-{
-    const rv_process_t *self = rv_process_self(), *p = find_row(to);
-
-    errno = ESRCH;
-    if (p == NULL)
-        return NULL;
-    if (p == self)
-        return p->channel[1];
-    if (self != NULL && p->generation != self->generation
-        && !(type->flags & RV_MESH_ANY_GENERATION)) {
-        errno = EPERM;
-        return NULL;
-    }
-    return p->channel[0];
-}
-
-/* --- sending ------------------------------------------------------------------------------ */
-
 typedef struct {
     int type;
     uint64_t about;
@@ -179,6 +160,37 @@ typedef struct {
     size_t length;
     int fd;
 } letter_t;
+
+/* The channel to that very process; NULL and errno. */
+static rv_channel_t *
+find_channel(const rv_process_id_t *to, const letter_t *letter)
+{
+    const rv_process_t *self = rv_process_self(), *p = find_row(to);
+    const rv_mesh_type_t *type = types[letter->type].type;
+
+    errno = ESRCH;
+    if (p == NULL || (p == self && is_orphan))
+        return NULL;
+    errno = EPERM;
+    if (!(letter->flags & ANSWER) && (p == self ? type->receive_master : type->receive) == NULL)
+        return NULL;
+    if (p == self)
+        return p->channel[1];
+    return self == NULL || p->generation == self->generation || type->flags & RV_MESH_ANY_GENERATION
+        ? p->channel[0]
+        : NULL;
+}
+
+/* --- sending ------------------------------------------------------------------------------ */
+
+/* Somebody waits for each call and each answer: none stands for another. */
+static rv_channel_policy_t
+policy_of(const letter_t *letter)
+{
+    rv_channel_policy_t policy = types[letter->type].type->policy;
+
+    return letter->call != 0 && policy == RV_CHANNEL_COALESCE ? RV_CHANNEL_FAIL : policy;
+}
 
 static rv_message_t
 make_message(const letter_t *letter)
@@ -193,7 +205,7 @@ make_message(const letter_t *letter)
         .length = (uint32_t) letter->length,
         .data = letter->data,
         .fd = letter->fd,
-        .policy = types[letter->type].type->policy,
+        .policy = policy_of(letter),
         .same = letter->about };
 }
 
@@ -231,7 +243,7 @@ send_letter(const rv_process_id_t *to, const letter_t *letter)
         errno = EINVAL;
         return RV_ERROR;
     }
-    rv_channel_t *ch = find_channel(to, types[letter->type].type);
+    rv_channel_t *ch = find_channel(to, letter);
     if (ch == NULL)
         return RV_ERROR;
     if (letter->length > RV_CHANNEL_DATA)
@@ -328,37 +340,41 @@ rv_mesh_reply(const rv_mesh_message_t *call, const void *data, size_t length, in
 
 /* --- receiving ------------------------------------------------------------------------------ */
 
-static void
-discard(int fd)
-{
-    rv_fd_discard(&fd);
-}
+typedef void (*receive_t)(const rv_mesh_message_t *);
 
-static int
-deliver(const rv_mesh_message_t *m, const rv_mesh_type_t *type, unsigned flags)
+/* Who receives such a message; NULL: nobody does, or not from there. */
+static receive_t
+find_receiver(const rv_mesh_message_t *m, const rv_mesh_type_t *type)
 {
     const rv_process_t *self = rv_process_self();
-    void (*receive)(const rv_mesh_message_t *) =
-        self == NULL ? type->receive_master : type->receive;
 
-    if (flags & ANSWER) {
-        /* one that comes too late is nobody's fault */
-        if (rv_mesh_calls_answer(m) != RV_OK)
-            discard(m->fd);
-        return RV_OK;
-    }
-    if (receive == NULL
-        || (self != NULL && m->from.slot != RV_PROCESS_MASTER
-            && m->from.generation != self->generation && !(type->flags & RV_MESH_ANY_GENERATION)))
-        return RV_ERROR;
+    if (self == NULL)
+        return type->receive_master;
+    if (m->from.slot != RV_PROCESS_MASTER && m->from.generation != self->generation
+        && !(type->flags & RV_MESH_ANY_GENERATION))
+        return NULL;
+    return type->receive;
+}
 
-    receive(m);
-    return RV_OK;
+/* An answer that comes too late is nobody's fault. */
+static int
+is_accepted(const rv_mesh_message_t *m, const rv_message_t *msg)
+{
+    return msg->flags & ANSWER || find_receiver(m, types[m->type].type) != NULL;
+}
+
+static void
+deliver(rv_mesh_message_t *m, unsigned flags)
+{
+    if (!(flags & ANSWER))
+        find_receiver(m, types[m->type].type)(m);
+    else if (rv_mesh_calls_answer(m) != RV_OK)
+        rv_fd_discard(&m->fd);
 }
 
 /* The data is behind the first descriptor, and the one that was sent is the second. */
 static int
-deliver_large(rv_mesh_message_t *m, const rv_mesh_type_t *type, rv_message_t *msg)
+deliver_large(rv_mesh_message_t *m, rv_message_t *msg)
 {
     rv_mesh_payload_t payload;
     uint64_t length;
@@ -374,11 +390,9 @@ deliver_large(rv_mesh_message_t *m, const rv_mesh_type_t *type, rv_message_t *ms
     m->length = length;
     m->fd = msg->more_count == 1 ? msg->more[0] : -1;
     msg->more_count = 0;
-    int result = deliver(m, type, msg->flags);
-    if (result != RV_OK)
-        rv_fd_discard(&m->fd);
+    deliver(m, msg->flags);
     rv_mesh_payload_close(&payload);
-    return result;
+    return RV_OK;
 }
 
 /* What the master sends is counted in the own row. */
@@ -406,12 +420,15 @@ rv_mesh_receive(rv_message_t *msg)
         return RV_ERROR;
     count_received(msg->slot);
     m.from = msg->slot == RV_PROCESS_MASTER ? rv_mesh_master() : id_of(rv_process_at(msg->slot));
+    if (!is_accepted(&m, msg))
+        return RV_ERROR;
     if (msg->flags & LARGE)
-        return deliver_large(&m, types[number].type, msg);
-    if (msg->more_count > 0 || deliver(&m, types[number].type, msg->flags) != RV_OK)
+        return deliver_large(&m, msg);
+    if (msg->more_count > 0)
         return RV_ERROR;
 
     msg->fd = -1; /* the callback's */
+    deliver(&m, msg->flags);
     return RV_OK;
 }
 
@@ -428,6 +445,7 @@ rv_mesh_lost_master(void)
 {
     const rv_process_id_t master = rv_mesh_master();
 
+    is_orphan = 1;
     rv_mesh_calls_gone(&master);
 }
 
@@ -476,5 +494,6 @@ void
 rv_mesh_forget(void)
 {
     rv_mesh_calls_forget();
+    is_orphan = 0;
     roomy = rv_channel_totals()->roomy;
 }

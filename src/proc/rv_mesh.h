@@ -40,7 +40,7 @@ typedef struct {
     void (*receive)(const rv_mesh_message_t *msg);
     void (*receive_master)(const rv_mesh_message_t *msg);
 
-    /* After RV_AGAIN: at least half of that receiver's queue is free again. May be NULL. */
+    /* After RV_AGAIN because of a full queue: at least half of that receiver's is free again. May be NULL. */
     void (*room)(const rv_process_id_t *to);
 } rv_mesh_type_t;
 
@@ -91,12 +91,13 @@ rv_mesh_counts_t rv_mesh_counts(const rv_process_id_t *id);
  * duplicate is sent. More than RV_CHANNEL_DATA bytes go as a file in memory, behind a descriptor.
  * RV_OK: the kernel has it, or it waits. RV_AGAIN: its queue is full (or, with the policy NOW, the kernel
  * does not take it): nothing was sent. RV_ERROR: there is no such process (ESRCH, EPIPE, ECONNRESET),
- * it is of another generation and the type is not for that (EPERM), or memory or descriptors are short.
+ * it is of another generation and the type is not for that, or nobody receives the type there (EPERM), or
+ * memory or descriptors are short.
  */
 int rv_mesh_send(const rv_process_id_t *to, int type, const void *data, size_t length, int fd);
 
-/* The same of something: with the policy COALESCE what waits about the same is replaced. rv_mesh_send is
- * about 0. */
+/* The same of something: with the policy COALESCE what waits about the same is replaced, unless it is a call or
+ * an answer. rv_mesh_send is about 0. */
 int rv_mesh_send_about(
     const rv_process_id_t *to, int type, uint64_t about, const void *data, size_t length, int fd);
 

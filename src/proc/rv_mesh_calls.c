@@ -94,11 +94,13 @@ int
 rv_mesh_calls_answer(const rv_mesh_message_t *answer)
 {
     call_t *call = find(answer->call);
+    rv_mesh_message_t told = *answer;
 
     if (call == NULL || call->entry.type != answer->type
         || !is_same(&call->entry.to, &answer->from))
         return RV_ERROR;
-    tell(call, RV_OK, answer);
+    told.call = 0; /* to be answered itself it is not */
+    tell(call, RV_OK, &told);
     return RV_OK;
 }
 
