@@ -89,7 +89,7 @@ reap(rv_master_t *m)
                 rv_workers_describe(status, text));
         if (p->state != RV_PROCESS_DRAINING)
             rv_counts_death(cycle->stats, status, p->hangs);
-        rv_workers_bury(p, cycle, rv_loop_now());
+        rv_workers_bury(&m->workers, p, cycle, rv_loop_now());
         rv_counts_recoveries(cycle->stats, rv_stats_recoveries(cycle->stats));
         rv_generations_look_after_zones(&m->all);
     }

@@ -17,6 +17,8 @@
 
 #include <errno.h>
 
+enum { TURN = 64 /* messages in one step of the loop: clients are to have their turn too */ };
+
 static void
 on_start(rv_worker_t *w, rv_message_t *msg)
 {
@@ -174,7 +176,7 @@ rv_orders_receive(rv_worker_t *w)
     rv_message_t msg;
 
     w->readable = 0;
-    for (;;) {
+    for (int i = 0; i < TURN; i++) {
         int result = rv_channel_receive(ch, &msg);
 
         if (result == RV_OK) {

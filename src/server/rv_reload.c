@@ -116,6 +116,7 @@ commit(rv_reload_t *r)
     if (old != NULL)
         rv_stats_supersede(cycle->stats, old->stats);
     rv_cycle_commit(cycle, old == NULL ? r->given : old);
+    rv_channel_set_limit(cycle->core->channel_queue);
     r->all->pending = NULL;
     r->all->current = cycle;
     rv_workers_start(r->workers, cycle);

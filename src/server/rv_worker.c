@@ -147,7 +147,7 @@ init(rv_worker_t *w)
 
     /* a reload passes as many channels as there are workers, and logs */
     rv_connections_reserve(w->connections, cycle->workers + RV_WORKER_SPARE);
-    return init_modules(w);
+    return RV_OK;
 }
 
 /* For leave_terminal, which comes after a chroot. */
@@ -358,6 +358,7 @@ finish(rv_worker_t *w)
         rv_loop_destroy(w->loop);
     rv_fd_close(&w->liveness);
     rv_fd_close(&w->null);
+    rv_counts_channels(w->cycle->stats); /* what still waited is dropped */
     rv_stats_heartbeat(
         w->cycle->stats, (uint64_t) rv_loop_now()); /* the row is whole, or is again */
 }
@@ -379,7 +380,7 @@ rv_worker_run(rv_cycle_t *cycle, unsigned number, unsigned row, int liveness)
 
     if (rv_stats_own(cycle->stats, row) != RV_OK || open_null(&w) != RV_OK
         || rv_core_set_environment(cycle->core) != RV_OK || rv_rights_give_up(cycle->core) != RV_OK
-        || init(&w) != RV_OK || watch_others(&w) != RV_OK
+        || init(&w) != RV_OK || watch_others(&w) != RV_OK || init_modules(&w) != RV_OK
         || rv_rights_confine(cycle->core) != RV_OK) {
         rv_log(RV_LOG_ERROR, errno, "worker %u could not be initialised", number);
     } else if (rv_control_ready() == RV_OK) {
@@ -397,7 +398,8 @@ rv_worker_run_alone(rv_cycle_t *cycle, void (*ready)(void *), void *data)
     int result = RV_ERROR;
 
     if (rv_counts_enter(cycle->stats, 0, cycle->generation) == RV_OK && open_null(&w) == RV_OK
-        && rv_core_set_environment(cycle->core) == RV_OK && init(&w) == RV_OK) {
+        && rv_core_set_environment(cycle->core) == RV_OK && init(&w) == RV_OK
+        && init_modules(&w) == RV_OK) {
         rv_stats_set_master(cycle->stats, getpid(), time(NULL), cycle->generation);
         rv_worker_start(&w);
         ready(data);

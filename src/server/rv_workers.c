@@ -25,6 +25,7 @@
 
 enum {
     TURN = 64,               /* messages of one worker at a time */
+    LAST_TURNS = 64,         /* more than a socket holds */
     REFUSED = 1000,          /* messages: nobody errs that often */
     CLOSED_MSEC = 10 * 1000, /* from closing its channel, which is its end, to exiting */
     YOUNG_MSEC = 1000,       /* dying before that is dying early */
@@ -409,8 +410,16 @@ rv_workers_tell(const rv_process_t *p, const rv_cycle_t *cycle, int status, int6
         orderly ? "" : rv_doing(cycle, p->slot, doing));
 }
 
+/* What it said before its death; not of one that nobody listens to any more. */
+static void
+receive_rest(rv_workers_t *ws, rv_process_t *p)
+{
+    for (int i = 0; i < LAST_TURNS && !p->unheard && receive_turn(ws, p) == RV_OK; i++)
+        continue;
+}
+
 void
-rv_workers_bury(rv_process_t *p, rv_cycle_t *cycle, int64_t now)
+rv_workers_bury(rv_workers_t *ws, rv_process_t *p, rv_cycle_t *cycle, int64_t now)
 {
     rv_cycle_worker_t *w = &cycle->worker[p->worker];
     int64_t lived = now - p->started;
@@ -421,6 +430,7 @@ rv_workers_bury(rv_process_t *p, rv_cycle_t *cycle, int64_t now)
     if (rv_stats_fold(cycle->stats, p->row) != RV_OK)
         rv_log(RV_LOG_ALERT, errno, "adding up the counters of worker %u failed", p->worker);
 
+    receive_rest(ws, p);
     rv_peers_note(p);
     rv_loop_unwatch_channel(p->channel[0]);
     rv_channel_drain(p->channel[0]);
