@@ -25,6 +25,11 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#if !defined(F_ADD_SEALS)
+#define F_ADD_SEALS 1033 /* younger than some C libraries */
+#define F_GET_SEALS 1034
+#endif
+
 static const char *const plain[] = {
     /* the loop: waiting, timers, time */
     "epoll_create", "epoll_create1", "epoll_ctl", "epoll_wait", "epoll_pwait", "epoll_pwait2",
@@ -45,6 +50,9 @@ static const char *const plain[] = {
 
     /* a zone's file that was cut off is made whole by who finds it so */
     "fallocate", "pwrite64", "fstatfs", "fstatfs64",
+
+    /* a large message is a file in memory */
+    "memfd_create",
 
     /* memory, and locks in shared memory */
     "brk", "munmap", "mremap", "madvise", "msync", "shmdt", "futex", "futex_time64",
@@ -74,7 +82,9 @@ static const struct {
     { "mmap2", 2, PROT_EXEC, 0 }, { "mprotect", 2, PROT_EXEC, 0 }, { "ioctl", 1, ALL, FIONBIO },
     { "ioctl", 1, ALL, FIONREAD }, { "fcntl", 1, ALL, F_GETFD }, { "fcntl", 1, ALL, F_SETFD },
     { "fcntl", 1, ALL, F_GETFL }, { "fcntl", 1, ALL, F_SETFL }, { "fcntl", 1, ALL, F_DUPFD },
-    { "fcntl", 1, ALL, F_DUPFD_CLOEXEC }, { "fcntl64", 1, ALL, F_GETFD },
+    { "fcntl", 1, ALL, F_DUPFD_CLOEXEC }, { "fcntl", 1, ALL, F_ADD_SEALS },
+    { "fcntl", 1, ALL, F_GET_SEALS }, { "fcntl64", 1, ALL, F_ADD_SEALS },
+    { "fcntl64", 1, ALL, F_GET_SEALS }, { "fcntl64", 1, ALL, F_GETFD },
     { "fcntl64", 1, ALL, F_SETFD }, { "fcntl64", 1, ALL, F_GETFL }, { "fcntl64", 1, ALL, F_SETFL },
     { "fcntl64", 1, ALL, F_DUPFD }, { "fcntl64", 1, ALL, F_DUPFD_CLOEXEC },
     { "kill", 0, ALL, OWN_PID }, { "tkill", 0, ALL, OWN_PID }, { "tgkill", 0, ALL, OWN_PID },

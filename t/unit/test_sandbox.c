@@ -5,6 +5,7 @@
  */
 #include "rv_sandbox.h"
 
+#include "rv_mesh_payload.h"
 #include "rv_sandbox_filter.h"
 
 #include <check.h>
@@ -222,6 +223,19 @@ call_inet(void)
     return socket(AF_INET, SOCK_STREAM, 0);
 }
 
+/* What a message to another process is, where it is large. */
+static int
+call_payload(void)
+{
+    rv_mesh_payload_t payload;
+    int fd = rv_mesh_payload_create("x", 1);
+
+    if (fd == -1 || rv_mesh_payload_open(&payload, fd, 1) != RV_OK)
+        return -1;
+    rv_mesh_payload_close(&payload);
+    return close(fd);
+}
+
 static int
 call_map_code(void)
 {
@@ -360,6 +374,9 @@ static const call_t calls[] = {
     { "setuid", call_setuid, 1, "setuid" },
     { "seccomp", call_filter, 1, "seccomp" },
     { "malloc, free, and sleep", call_memory_and_time, 0, NULL },
+#if RV_HAVE_MEMFD /* else it is a file with a name */
+    { "payload", call_payload, 0, NULL },
+#endif
 };
 
 typedef struct {
