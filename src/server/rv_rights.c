@@ -87,7 +87,8 @@ rv_rights_load(const rv_core_conf_t *core)
     if (geteuid() == 0)
         rv_daemon_load_groups(&core->user.user);
     if (core->sandbox)
-        rv_sandbox_filter_destroy(rv_sandbox_filter_create()); /* it has looked at the kernel then */
+        rv_sandbox_filter_destroy(
+            rv_sandbox_filter_create()); /* it has looked at the kernel then */
 }
 
 /* --- system calls --------------------------------------------------------------- */

@@ -24,9 +24,9 @@ enum { MOST = 512, PIDS = 2 * MOST + 1, ENDS = MOST + 8, USUAL = 64 };
 
 typedef struct {
     pid_t pid;
-    int count;                /* of its ends of channels, in the order of their inodes */
+    int count; /* of its ends of channels, in the order of their inodes */
     unsigned long end[ENDS];
-    int others;               /* descriptors that are none */
+    int others; /* descriptors that are none */
 } holder_t;
 
 static daemon_t d;
@@ -141,7 +141,8 @@ check_worker(const holder_t *h)
 
     const mesh_socket_t *s = mesh_sockets_find(own);
     if (s != NULL && s->peer != 0 && s->peer != other)
-        return is_wrong("what it cannot write to is not itself", h->pid, (int) s->peer, (int) other);
+        return is_wrong(
+            "what it cannot write to is not itself", h->pid, (int) s->peer, (int) other);
     return beside == -1 || h->others == beside
         || is_wrong("descriptors beside the mesh", h->pid, h->others, beside);
 }
