@@ -3,8 +3,8 @@
  *
  * One receive, as many requests as it held, one send. serve() goes on until it
  * needs the socket, and settle() says what for: to send what is left, to read
- * more of a request, to wait for its handler, or for the next. Nothing of a request is kept
- * while none is in flight.
+ * more of a request, to wait for its handler, or for the next request. Nothing
+ * is kept of a request while none is in flight. A stream takes the connection over.
  */
 #include "rv_http.h"
 
@@ -14,13 +14,9 @@
 #include "rv_http_reply.h"
 #include "rv_http_route.h"
 #include "rv_http_stream.h"
-#include "rv_log.h"
 #include "rv_worker.h"
 
-#include <errno.h>
-#include <string.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 enum {
     FLUSH_LENGTH = 16 * 1024, /* answers of pipelined requests sent at a time */
