@@ -336,6 +336,28 @@ START_TEST(timer_may_be_changed_and_taken_away)
 }
 END_TEST
 
+START_TEST(service_is_called_for_who_is_woken)
+{
+    int client = open_one();
+
+    for (int i = 0; i < 2; i++) {
+        watch(i == 0 ? RV_LOOP_READ : 0, NULL);
+        rv_connection_wake(last);
+        rv_connection_wake(last);
+        ck_assert_int_eq(readied, i); /* not inside, and once */
+        step_to_rest();
+        ck_assert_int_eq(readied, i + 1);
+    }
+    ck_assert_int_eq(happened, RV_LOOP_WRITE);
+    ck_assert_int_eq(write(client, "x", 1), 1); /* that is not watched for now */
+    rv_connection_wake(last);
+    rv_connection_close(last);
+    step_to_rest();
+    ck_assert_int_eq(readied, 2);
+    close(client);
+}
+END_TEST
+
 START_TEST(timer_of_a_closed_client_does_not_go_off)
 {
     const struct timeval *timeout = rv_connections_timeout(all, 20);
@@ -453,6 +475,7 @@ connection_suite(void)
     tcase_add_test(tcase, service_is_called_for_what_it_watches);
     tcase_add_test(tcase, timer_runs_out_and_begins_anew);
     tcase_add_test(tcase, timer_may_be_changed_and_taken_away);
+    tcase_add_test(tcase, service_is_called_for_who_is_woken);
     tcase_add_test(tcase, timer_of_a_closed_client_does_not_go_off);
     tcase_add_test(tcase, object_that_is_used_again_is_new);
     tcase_add_test(tcase, several_ports_share_the_limit);

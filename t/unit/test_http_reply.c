@@ -88,6 +88,20 @@ START_TEST(head_is_answered_without_the_body_but_its_length)
 }
 END_TEST
 
+START_TEST(answer_of_unknown_length_is_in_chunks_but_for_old_clients)
+{
+    r->parser.minor = 1;
+    ck_assert_int_eq(rv_http_reply_begin(r, 200, "text/plain", "X: y\r\n"), RV_OK);
+    ck_assert_str_eq(take_output(),
+        "HTTP/1.1 200 OK\r\n" SERVER
+        "Content-Type: text/plain\r\nTransfer-Encoding: chunked\r\n" KEEP "X: y\r\n\r\n");
+    r->parser.minor = 0;
+    r->keep = 0;
+    ck_assert_int_eq(rv_http_reply_begin(r, 200, NULL, NULL), RV_OK);
+    ck_assert_str_eq(take_output(), "HTTP/1.1 200 OK\r\n" SERVER CLOSE "\r\n");
+}
+END_TEST
+
 START_TEST(empty_body_has_its_length_too)
 {
     rv_http_reply(r, 200, NULL, NULL, 0, NULL);
@@ -265,6 +279,7 @@ http_reply_suite(void)
     tcase_add_test(tcase, answer_has_its_head_and_its_body);
     tcase_add_test(tcase, connection_that_ends_is_told_so);
     tcase_add_test(tcase, head_is_answered_without_the_body_but_its_length);
+    tcase_add_test(tcase, answer_of_unknown_length_is_in_chunks_but_for_old_clients);
     tcase_add_test(tcase, empty_body_has_its_length_too);
     tcase_add_test(tcase, no_content_has_neither);
     tcase_add_test(tcase, further_lines_stand_in_the_head);
