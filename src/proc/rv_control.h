@@ -2,9 +2,27 @@
  * rv_control: what the master and its workers say to one another.
  *
  * The master introduces: it passes a new worker's descriptor to all that live
- * (OPEN). On a death it sends CLOSE; both are rv_peers' to send, for many at a time. A worker says READY when it is initialised, and may not
- * send to others before START: then it is known to them, or told to whom it is not yet,
- * so that nobody gets a message from a process it does not know.
+ * (OPEN). On a death it sends CLOSE. Both are sent by rv_peers, for many at a time. A worker
+ * says READY when it is initialised, and may not send to others before START: then it is known to
+ * them, or told to whom it is not yet, so that nobody gets a message from a process it does
+ * not know.
+ *
+ * How it grows with n workers:
+ *
+ * - Descriptors: n in each process beside a constant, so n x n of them; that is what a mesh is. A
+ *   process pays 8 bytes of the kernel's memory for each, and a quarter of a KiB of its own (Pss of a
+ *   worker: 384 KiB with 64 workers, 412 with 256, 494 with 512). A socketpair takes 5 KiB of the
+ *   kernel's memory, and there are n.
+ * - Messages: few for each worker, not n for each. rv_peers tells a worker of all that has
+ *   changed at once, up to 253 descriptors in a message: a start of 256 takes 257 OPENs (one
+ *   for each descriptor would be 32,640). Of a new generation only that itself is told, as those
+ *   before it mostly go at once: a reload of 256 takes 257 OPENs too (and not 98,176), and with
+ *   CLOSE, START, and QUIT about 5 messages for each worker.
+ * - What waits for a worker that does not read: one message, and 128 bytes.
+ *
+ * On two cores, in one run with nginx 1.22 (make bench), from exec until the mesh is complete,
+ * for nginx until the workers run: 256 workers 0.23 s (nginx 0.45 s), 512 workers 1.0 s (2.6 s).
+ * Reloads of 256: 0.3 s (2.3 s), of 512: 2.4 s (11 s).
  */
 #ifndef RV_CONTROL_H
 #define RV_CONTROL_H

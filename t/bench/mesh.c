@@ -15,6 +15,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -66,14 +67,16 @@ now(void)
 
 /* --- the two --------------------------------------------------------------------------- */
 
-static void
-write_conf(const char *path, const char *fmt, int workers, int port)
+static void __attribute__((format(printf, 2, 3))) write_conf(const char *path, const char *fmt, ...)
 {
     FILE *f = fopen(path, "w");
+    va_list args;
 
     if (f == NULL)
         fail(path);
-    fprintf(f, fmt, workers, port);
+    va_start(args, fmt);
+    vfprintf(f, fmt, args);
+    va_end(args);
     if (fclose(f) != 0)
         fail(path);
 }
