@@ -10,7 +10,9 @@
  * A message of many slots is sent at once or not at all. Where the kernel does not take it,
  * one of a single slot waits in the channel in its place: when that has left, it is time to try again.
  *
- * The globals: the sets, whether any has something in it, and when somebody is due.
+ * The globals: the sets, whether any has something in it, when somebody is due, and what was noted
+ * last and is not in the sets yet: all of them written to between two forks would be copied
+ * for each child.
  */
 #include "rv_peers.h"
 
@@ -30,6 +32,8 @@ typedef struct {
 } news_t;
 
 static uint64_t untold[RV_PROCESS_SLOTS][WORDS];
+static unsigned noted[256];
+static unsigned noted_count;
 static int any;
 static int64_t due = INT64_MAX;
 
@@ -64,8 +68,8 @@ is_empty(const rv_process_t *to)
     return 1;
 }
 
-void
-rv_peers_note(const rv_process_t *p)
+static void
+enter(const rv_process_t *p)
 {
     for (unsigned i = 0; i < WORDS; i++)
         untold[p->slot][i] = 0;
@@ -76,9 +80,27 @@ rv_peers_note(const rv_process_t *p)
     }
 }
 
+/* In order: who came later has inherited who came before, and is told of who comes after. */
+static void
+enter_noted(void)
+{
+    for (unsigned i = 0; i < noted_count; i++)
+        enter(rv_process_at(noted[i]));
+    noted_count = 0;
+}
+
+void
+rv_peers_note(const rv_process_t *p)
+{
+    if (noted_count == rv_countof(noted))
+        enter_noted();
+    noted[noted_count++] = p->slot;
+}
+
 int
 rv_peers_is_told(const rv_process_t *to, const rv_process_t *about)
 {
+    enter_noted();
     return !has(to, about->slot) && !rv_channel_is_waiting(to->channel[0], KEY_PEER | about->slot);
 }
 
@@ -166,6 +188,7 @@ tell(const rv_process_t *to)
 void
 rv_peers_tell(int64_t now)
 {
+    enter_noted();
     if (!any)
         return;
 
