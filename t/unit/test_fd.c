@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #define KEPT_ERRNO 77
@@ -77,6 +78,25 @@ START_TEST(discarding_does_not_linger)
     fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
     rv_fd_discard(&fd);
     ck_assert_int_eq(fd, -1);
+}
+END_TEST
+
+START_TEST(limit_is_raised_as_far_as_it_may_be)
+{
+    const struct rlimit limit = { 100, 200 };
+    struct rlimit now;
+    size_t reached = 0;
+
+    ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    ck_assert_int_eq(rv_fd_raise_limit(50, &reached), RV_OK); /* it is enough */
+    ck_assert_uint_eq(reached, 100);
+    ck_assert_int_eq(rv_fd_raise_limit(150, &reached), RV_OK);
+    ck_assert_uint_eq(reached, 150);
+    ck_assert_int_eq(rv_fd_raise_limit(250, &reached), RV_ERROR);
+    ck_assert_uint_eq(reached, 200);
+    ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &now), 0);
+    ck_assert_uint_eq(now.rlim_cur, 200);
+    ck_assert_uint_eq(now.rlim_max, 200);
 }
 END_TEST
 
@@ -194,6 +214,7 @@ fd_suite(void)
     tcase_set_timeout(tcase, 120);
     tcase_add_test(tcase, closing_marks_it_closed_and_keeps_errno);
     tcase_add_test(tcase, discarding_does_not_linger);
+    tcase_add_test(tcase, limit_is_raised_as_far_as_it_may_be);
     tcase_add_test(tcase, pipe_carries_bytes_and_never_blocks);
     tcase_add_test(tcase, socket_pairs_are_connected);
     tcase_add_test(tcase, what_cannot_be_made_is_an_error);
