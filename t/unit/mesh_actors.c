@@ -277,6 +277,8 @@ mesh_spawn(unsigned generation, unsigned number)
     mesh_until(p->state == RV_PROCESS_READY);
     (void) rv_control_start(p);
     p->start_sent = 1;
+    rv_peers_tell(0);
+    mesh_until(p->unknown_count == 0);
     return p;
 }
 

@@ -268,11 +268,11 @@ START_TEST(what_was_answered_before_the_death_is_an_answer)
 {
     tell_to_call(caller, mesh_id(called), REPLY, 5, LONG_MSEC);
     wait_for_outcomes();
-    tell_to_call(caller, mesh_id(called), DIE, 2, LONG_MSEC);
+    tell_to_call(caller, mesh_id(called), DIE, 1, LONG_MSEC);
     mesh_bury(called);
     wait_for_outcomes();
     ck_assert_uint_eq(atomic_load(&shared->answered), 5);
-    ck_assert_uint_eq(atomic_load(&shared->lost), 2);
+    ck_assert_uint_eq(atomic_load(&shared->lost), 1);
     mesh_end();
 }
 END_TEST

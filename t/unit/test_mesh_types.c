@@ -13,7 +13,8 @@ static const rv_mesh_type_t types[] = { { .name = "note" }, { .name = "any" }, {
 
 START_TEST(modules_may_use_the_same_name_and_one_may_not_twice)
 {
-    static const rv_mesh_type_t again[] = { { .name = "new" }, { .name = "note" }, { NULL } };
+    static const rv_mesh_type_t again[] = { { .name = "new" }, { .name = "note" },
+        { .name = NULL } };
 
     mesh_setup(types);
     ck_assert_int_eq(rv_mesh_register("other", types), RV_OK);
@@ -31,7 +32,7 @@ END_TEST
 START_TEST(there_is_an_end_to_types)
 {
     static char names[512][8];
-    rv_mesh_type_t one[2] = { { NULL }, { NULL } };
+    rv_mesh_type_t one[2] = { { .name = NULL }, { .name = NULL } };
     static rv_mesh_type_t all[512][2];
     int n = 0;
 

@@ -5,6 +5,7 @@
  */
 #include "rv_sandbox.h"
 
+#include "rv_fd.h"
 #include "rv_mesh_payload.h"
 #include "rv_sandbox_filter.h"
 
@@ -228,8 +229,10 @@ static int
 call_payload(void)
 {
     rv_mesh_payload_t payload;
-    int fd = rv_mesh_payload_create("x", 1);
+    int fd = RV_HAVE_MEMFD ? rv_mesh_payload_create("x", 1) : rv_fd_dup(STDIN_FILENO);
 
+    if (!RV_HAVE_MEMFD) /* then it is a file that has had a name */
+        return close(fd);
     if (fd == -1 || rv_mesh_payload_open(&payload, fd, 1) != RV_OK)
         return -1;
     rv_mesh_payload_close(&payload);
@@ -374,9 +377,7 @@ static const call_t calls[] = {
     { "setuid", call_setuid, 1, "setuid" },
     { "seccomp", call_filter, 1, "seccomp" },
     { "malloc, free, and sleep", call_memory_and_time, 0, NULL },
-#if RV_HAVE_MEMFD /* else it is a file with a name */
     { "payload", call_payload, 0, NULL },
-#endif
 };
 
 typedef struct {
