@@ -13,6 +13,7 @@
  */
 #include "rv_channel.h"
 
+#include "rv_channel_flow.h"
 #include "rv_channel_queue.h"
 #include "rv_channel_record.h"
 #include "rv_channel_socket.h"
@@ -33,6 +34,7 @@ struct rv_channel_s {
     int was_full; /* a send was refused, and that there is room was not told yet */
     int has_room; /* and now there is */
     rv_channel_queue_t queue;
+    rv_channel_flow_t flow;
     rv_channel_counts_t counts;
 
     void (*waiting)(rv_channel_t *, int, void *);
@@ -125,6 +127,8 @@ rv_channel_inherit(rv_channel_t *ch)
     forget_waiting(ch);
     if (ch->has_room)
         ch->has_room = 0;
+    if (ch->flow.weight != 0)
+        ch->flow.weight = 0;
     rv_channel_record_forget(ch->in);
 }
 
@@ -250,7 +254,8 @@ rv_channel_send(rv_channel_t *ch, const rv_message_t *msg)
         memcpy(padded + msg->length, zeros, sizeof(padded) - msg->length);
         parts[1] = (struct iovec){ padded, sizeof(padded) };
     }
-    if (ch->queue.first != NULL || ch->corked)
+    if (ch->queue.first != NULL || ch->corked
+        || !rv_channel_flow_allows(&ch->flow, ch->fd, msg->weight, limit))
         return enqueue(ch, msg, parts, 0);
 
     ssize_t n = rv_channel_socket_send(ch->fd, parts, fds, collect_descriptors(msg, fds));
@@ -260,6 +265,7 @@ rv_channel_send(rv_channel_t *ch, const rv_message_t *msg)
     if ((size_t) n < parts[0].iov_len + parts[1].iov_len)
         return enqueue(ch, msg, parts, (size_t) n);
 
+    rv_channel_flow_add(&ch->flow, ch->fd, msg->weight);
     count_sent(ch);
     return RV_OK;
 }
@@ -270,6 +276,11 @@ flush_first(rv_channel_t *ch)
 {
     rv_channel_waiting_t *w = ch->queue.first;
     const struct iovec parts[2] = { { w->record + w->done, w->length - w->done }, { NULL, 0 } };
+
+    if (w->done == 0 && !rv_channel_flow_allows(&ch->flow, ch->fd, w->beside, limit)) {
+        errno = ENOBUFS; /* the socket is writable all the time */
+        return RV_AGAIN;
+    }
     ssize_t n = rv_channel_socket_send(ch->fd, parts, w->fd, w->done == 0 ? w->fd_count : 0);
 
     if (n == -1)
@@ -278,6 +289,7 @@ flush_first(rv_channel_t *ch)
     w->done += (size_t) n;
     if (w->done < w->length)
         return RV_AGAIN;
+    rv_channel_flow_add(&ch->flow, ch->fd, w->beside);
     rv_channel_queue_drop(&ch->queue);
     totals.queued--;
     count_sent(ch);

@@ -44,7 +44,7 @@ typedef struct {
     uint32_t key;
     rv_channel_policy_t policy; /* sent: of a control message NOW or nothing */
     uint64_t same;              /* sent: what it is about, for COALESCE */
-    size_t weight;              /* sent: bytes that it takes beside its own, while it waits */
+    size_t weight; /* sent: bytes that it takes beside its own, until the receiver has it */
 } rv_message_t;
 
 typedef struct {
@@ -94,7 +94,7 @@ rv_channel_t *rv_channel_create(const rv_channel_transport_t *transport, int fd)
 /* Closes the descriptor and gives up what waits. NULL is allowed. */
 void rv_channel_destroy(rv_channel_t *ch);
 
-/* The bytes that may wait in each queue from now on. */
+/* The bytes that may wait in each queue from now on, and the weight that may be on its way beside that. */
 void rv_channel_set_limit(size_t bytes);
 
 /* After a fork, in the child: forgets what the parent had waiting. The

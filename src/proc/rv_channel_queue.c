@@ -161,6 +161,7 @@ create(const rv_message_t *msg, const struct iovec *parts, size_t done, size_t w
         .policy = msg->policy,
         .same = msg->same,
         .weight = weight,
+        .beside = msg->weight,
         .length = length,
         .done = done };
     memcpy(w->record, parts[0].iov_base, parts[0].iov_len);

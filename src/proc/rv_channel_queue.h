@@ -21,6 +21,7 @@ typedef struct rv_channel_waiting_s {
     rv_channel_policy_t policy;
     uint64_t same; /* of one with the policy COALESCE */
     size_t weight; /* bytes that count towards the limit */
+    size_t beside; /* those of it that are no bytes of the record */
     int fd[RV_CHANNEL_QUEUE_FDS];
     unsigned fd_count;
     size_t length; /* of record */

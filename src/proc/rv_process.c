@@ -114,6 +114,8 @@ become(rv_process_t *p, int fds[2])
          other = rv_process_each(other)) {
         if (other != p)
             rv_channel_inherit(other->channel[0]);
+        if (other->received != 0) /* by the master */
+            other->received = 0;
     }
     rv_fd_close(&fds[0]);
     p->channel[1] = rv_channel_create(NULL, fds[1]);

@@ -80,14 +80,15 @@ static const struct {
 } limited[] = {
     { "open", 1, NOT_READING, 0 }, { "openat", 2, NOT_READING, 0 }, { "mmap", 2, PROT_EXEC, 0 },
     { "mmap2", 2, PROT_EXEC, 0 }, { "mprotect", 2, PROT_EXEC, 0 }, { "ioctl", 1, ALL, FIONBIO },
-    { "ioctl", 1, ALL, FIONREAD }, { "fcntl", 1, ALL, F_GETFD }, { "fcntl", 1, ALL, F_SETFD },
-    { "fcntl", 1, ALL, F_GETFL }, { "fcntl", 1, ALL, F_SETFL }, { "fcntl", 1, ALL, F_DUPFD },
-    { "fcntl", 1, ALL, F_DUPFD_CLOEXEC }, { "fcntl", 1, ALL, F_ADD_SEALS },
-    { "fcntl", 1, ALL, F_GET_SEALS }, { "fcntl64", 1, ALL, F_ADD_SEALS },
-    { "fcntl64", 1, ALL, F_GET_SEALS }, { "fcntl64", 1, ALL, F_GETFD },
-    { "fcntl64", 1, ALL, F_SETFD }, { "fcntl64", 1, ALL, F_GETFL }, { "fcntl64", 1, ALL, F_SETFL },
-    { "fcntl64", 1, ALL, F_DUPFD }, { "fcntl64", 1, ALL, F_DUPFD_CLOEXEC },
-    { "kill", 0, ALL, OWN_PID }, { "tkill", 0, ALL, OWN_PID }, { "tgkill", 0, ALL, OWN_PID },
+    { "ioctl", 1, ALL, FIONREAD }, { "ioctl", 1, ALL, TIOCOUTQ }, { "fcntl", 1, ALL, F_GETFD },
+    { "fcntl", 1, ALL, F_SETFD }, { "fcntl", 1, ALL, F_GETFL }, { "fcntl", 1, ALL, F_SETFL },
+    { "fcntl", 1, ALL, F_DUPFD }, { "fcntl", 1, ALL, F_DUPFD_CLOEXEC },
+    { "fcntl", 1, ALL, F_ADD_SEALS }, { "fcntl", 1, ALL, F_GET_SEALS },
+    { "fcntl64", 1, ALL, F_ADD_SEALS }, { "fcntl64", 1, ALL, F_GET_SEALS },
+    { "fcntl64", 1, ALL, F_GETFD }, { "fcntl64", 1, ALL, F_SETFD }, { "fcntl64", 1, ALL, F_GETFL },
+    { "fcntl64", 1, ALL, F_SETFL }, { "fcntl64", 1, ALL, F_DUPFD },
+    { "fcntl64", 1, ALL, F_DUPFD_CLOEXEC }, { "kill", 0, ALL, OWN_PID },
+    { "tkill", 0, ALL, OWN_PID }, { "tgkill", 0, ALL, OWN_PID },
     { "prlimit64", 2, POINTER, 0 }, /* asking, not setting */
 };
 

@@ -120,7 +120,7 @@ START_TEST(letters_and_calls_pass_between_all)
 }
 END_TEST
 
-/* Two hundred payloads and descriptors later everybody has what it had. */
+/* Hundreds of payloads and descriptors later everybody has what it had. */
 START_TEST(nothing_is_left_behind)
 {
     int held[WORKERS + 1];
@@ -132,10 +132,10 @@ START_TEST(nothing_is_left_behind)
         post_order(&d, "0", "send", "1", 50, LARGE);
         post_order(&d, "1", "send", "m", 50, LARGE);
         post_order(&d, "m", "send", "2", 50, 0);
-        post_order(&d, "2", "call", "m", 50, LARGE);
+        post_order(&d, "2", "call", "m", 10, LARGE); /* no more than its queue holds */
     }
     post_settle(&d);
-    post_wait(&d, pids[2], POST_ANSWERED, 200);
+    post_wait(&d, pids[2], POST_ANSWERED, 40);
     for (int i = 0; i <= WORKERS; i++)
         daemon_wait_fd_count(&d, pids[i], held[i]);
     post_judge(&d);
@@ -313,6 +313,25 @@ START_TEST(a_stopped_receiver_costs_its_queue_and_nothing_is_lost)
 }
 END_TEST
 
+/* Each is a file in memory, of which the socket knows only that it is a descriptor. */
+START_TEST(payloads_for_a_stopped_receiver_cost_no_more_than_others)
+{
+    enum { PAYLOADS = 500 };
+
+    start("channel_queue = 256k\n");
+    unsigned long sent = value(0, POST_SENT);
+
+    freeze(&pids[1]);
+    post_order(&d, "0", "send", "1", PAYLOADS, LARGE);
+    post_wait(&d, pids[0], POST_AGAIN, 1);
+    ck_assert_uint_le(value(0, POST_SENT) - sent, 2 * (QUEUE / LARGE));
+    ck_assert_int_eq(kill(pids[1], SIGCONT), 0);
+    post_wait(&d, pids[0], POST_SENT, sent + PAYLOADS);
+    post_settle(&d);
+    post_judge(&d);
+}
+END_TEST
+
 static int
 has_all_or_dropped(daemon_t *unused, void *data)
 {
@@ -397,6 +416,7 @@ main(void)
     tcase_add_test(tc, calls_of_a_worker_that_is_killed_are_lost_and_not_late);
     tcase_add_test(tc, generations_do_not_hear_each_other);
     tcase_add_test(tc, a_stopped_receiver_costs_its_queue_and_nothing_is_lost);
+    tcase_add_test(tc, payloads_for_a_stopped_receiver_cost_no_more_than_others);
     tcase_add_test(tc, what_its_policy_drops_is_counted);
     tcase_add_test(tc, what_waits_for_a_worker_that_is_killed_is_dropped);
     tcase_add_test(tc, letters_and_their_delays_are_counted);

@@ -96,13 +96,13 @@ begin(const void *arg)
 static void
 on_room(const rv_process_id_t *who)
 {
-    mesh_require(who->slot == to.slot && who->pid == to.pid);
+    mesh_require(who->slot == to.slot && who->pid == to.pid); /* nobody else was refused */
     atomic_fetch_add(&counts->rooms[rv_mesh_self().slot], 1);
     send_on();
 }
 
 static const rv_mesh_type_t types[] = {
-    { .name = "numbered", .receive = receive, .room = on_room },
+    { .name = "numbered", .receive = receive, .receive_master = receive, .room = on_room },
     { .name = NULL },
 };
 
@@ -155,6 +155,32 @@ START_TEST(all_arrive_in_order_and_once)
 }
 END_TEST
 
+static void
+check_counts(const void *arg)
+{
+    const rv_process_id_t *other = arg, master = rv_mesh_master();
+
+    mesh_require(rv_mesh_counts(other).received == 0);
+    mesh_require(rv_mesh_counts(&master).received == 1); /* that this be done */
+}
+
+START_TEST(a_worker_does_not_count_what_the_master_has_received)
+{
+    counts = mmap(NULL, sizeof(*counts), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    ck_assert_ptr_ne(counts, MAP_FAILED);
+    mesh_setup(types);
+    const rv_process_id_t self = rv_mesh_self();
+    rv_process_t *sender = mesh_spawn(1, 0);
+    const rv_process_id_t id = mesh_id(sender);
+
+    mesh_do(sender, begin, &self, sizeof(self));
+    mesh_until(rv_mesh_counts(&id).received == MESSAGES);
+    rv_process_t *next = mesh_spawn(1, 1);
+    mesh_do(next, check_counts, &id, sizeof(id));
+    mesh_end();
+}
+END_TEST
+
 static Suite *
 mesh_suite(void)
 {
@@ -163,6 +189,7 @@ mesh_suite(void)
 
     tcase_set_timeout(tcase, 120);
     tcase_add_test(tcase, all_arrive_in_order_and_once);
+    tcase_add_test(tcase, a_worker_does_not_count_what_the_master_has_received);
     suite_add_tcase(suite, tcase);
     return suite;
 }
