@@ -45,6 +45,7 @@ typedef struct {
 
 static shared_t *shared;
 static row_t *own;
+static rv_loop_watch_t *timer;
 static int file = -1;                      /* to be sent */
 static unsigned to_whom[POST_ROWS];        /* how many messages this process has sent to a slot, */
 static rv_process_id_t sent_to[POST_ROWS]; /* while this was in it */
@@ -375,12 +376,19 @@ init_worker(rv_worker_t *w)
     memset(sent_to, 0, sizeof(sent_to)); /* the master's */
     memset(sent_by, 0, sizeof(sent_by));
     file = open("/dev/null", O_RDONLY | O_CLOEXEC);
-    (void) rv_loop_every(w->loop, STORM_MSEC, on_storm, NULL); /* as long as the process */
+    timer = rv_loop_every(w->loop, STORM_MSEC, on_storm, NULL);
 
     /* the first words, from before others may know this worker */
     while (rv_mesh_next(&slot, &to) == RV_OK)
         (void) send_one(&to, LETTER, 0);
     return RV_OK;
+}
+
+static void
+exit_worker(rv_worker_t *w)
+{
+    (void) w;
+    rv_loop_unwatch(timer);
 }
 
 static int
@@ -440,4 +448,5 @@ const rv_module_t rv_post_module = { .name = "post",
     .http_handler = &handler,
     .messages = types,
     .configure = configure,
-    .init_worker = init_worker };
+    .init_worker = init_worker,
+    .exit_worker = exit_worker };

@@ -31,7 +31,7 @@ END_TEST
 
 START_TEST(there_is_an_end_to_types)
 {
-    static char names[512][8];
+    static char names[512][16];
     rv_mesh_type_t one[2] = { { .name = NULL }, { .name = NULL } };
     static rv_mesh_type_t all[512][2];
     int n = 0;
