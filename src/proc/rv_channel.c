@@ -9,7 +9,8 @@
  * channel's own queue, in order, and whoever owns the event loop calls
  * rv_channel_flush when the socket is writable. Control messages wait at most
  * once for each key, so their number is bounded by what they are about. The
- * globals are the count of all channels of this process, and the datagram that was received last.
+ * globals are the count of all channels of this process, how many forks there were, and the datagram that was
+ * received last.
  */
 #include "rv_channel.h"
 
@@ -36,6 +37,7 @@ struct rv_channel_s {
     rv_channel_queue_t queue;
     rv_channel_flow_t flow;
     rv_channel_counts_t counts;
+    unsigned forks; /* between the first process and the one whose counts they are */
 
     void (*waiting)(rv_channel_t *, int, void *);
     void *data;
@@ -45,6 +47,7 @@ struct rv_channel_s {
 
 static size_t limit = RV_CHANNEL_QUEUE;
 static rv_channel_totals_t totals;
+static unsigned forks;
 
 static const rv_channel_transport_t transports[] = {
 #if RV_HAVE_SEQPACKET
@@ -81,6 +84,7 @@ rv_channel_create(const rv_channel_transport_t *transport, int fd)
     }
     ch->transport = transport == NULL ? &transports[0] : transport;
     ch->fd = fd;
+    ch->forks = forks;
     rv_channel_queue_init(&ch->queue);
     return ch;
 }
@@ -91,10 +95,21 @@ rv_channel_set_limit(size_t bytes)
     limit = bytes;
 }
 
+/* Its own, from the first use on: what is not written to is shared with the parent. */
+static rv_channel_counts_t *
+counts_of(rv_channel_t *ch)
+{
+    if (ch->forks != forks) {
+        ch->forks = forks;
+        ch->counts = (rv_channel_counts_t){ 0 };
+    }
+    return &ch->counts;
+}
+
 static void
 count_dropped(rv_channel_t *ch, unsigned count)
 {
-    ch->counts.dropped += count;
+    counts_of(ch)->dropped += count;
     totals.dropped += count;
 }
 
@@ -133,9 +148,10 @@ rv_channel_inherit(rv_channel_t *ch)
 }
 
 void
-rv_channel_forget_most(void)
+rv_channel_forked(void)
 {
     totals.most = 0;
+    forks++;
 }
 
 int
@@ -147,9 +163,11 @@ rv_channel_fd(const rv_channel_t *ch)
 const rv_channel_counts_t *
 rv_channel_counts(rv_channel_t *ch)
 {
-    ch->counts.queued = ch->queue.bytes;
-    ch->counts.waiting = ch->queue.count;
-    return &ch->counts;
+    rv_channel_counts_t *counts = counts_of(ch);
+
+    counts->queued = ch->queue.bytes;
+    counts->waiting = ch->queue.count;
+    return counts;
 }
 
 const rv_channel_totals_t *
@@ -185,14 +203,14 @@ rv_channel_waiting_data(const rv_channel_t *ch)
 static void
 count_sent(rv_channel_t *ch)
 {
-    ch->counts.sent++;
+    counts_of(ch)->sent++;
     totals.sent++;
 }
 
 static int
 refuse_to_send(rv_channel_t *ch)
 {
-    ch->counts.full++;
+    counts_of(ch)->full++;
     totals.full++;
     return RV_AGAIN;
 }
@@ -215,7 +233,8 @@ enqueue(rv_channel_t *ch, const rv_message_t *msg, const struct iovec *parts, si
 
     count_dropped(ch, dropped);
     totals.queued = totals.queued + ch->queue.count - before;
-    ch->counts.most = rv_max(ch->counts.most, ch->queue.bytes);
+    rv_channel_counts_t *counts = counts_of(ch);
+    counts->most = rv_max(counts->most, ch->queue.bytes);
     totals.most = rv_max(totals.most, (uint64_t) ch->queue.bytes);
     if (before == 0 && !ch->corked)
         tell_waiting(ch, 1);
@@ -374,7 +393,7 @@ static int
 refuse(rv_channel_t *ch, rv_channel_record_t *in)
 {
     rv_channel_record_forget(in);
-    ch->counts.refused++;
+    counts_of(ch)->refused++;
     totals.refused++;
     errno = EPROTO;
     return RV_ERROR;
@@ -398,7 +417,7 @@ rv_channel_receive(rv_channel_t *ch, rv_message_t *msg)
     if (result != RV_OK)
         return result;
 
-    ch->counts.received++;
+    counts_of(ch)->received++;
     totals.received++;
     return RV_OK;
 }
@@ -428,7 +447,7 @@ uint64_t
 rv_channel_refuse(rv_channel_t *ch)
 {
     totals.refused++;
-    return ++ch->counts.refused;
+    return ++counts_of(ch)->refused;
 }
 
 void

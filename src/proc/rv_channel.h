@@ -101,8 +101,8 @@ void rv_channel_set_limit(size_t bytes);
  * descriptor stays, and so does whom to tell. */
 void rv_channel_inherit(rv_channel_t *ch);
 
-/* After a fork, in the child, once: the most that waited was the parent's. */
-void rv_channel_forget_most(void);
+/* After a fork, in the child, once: what each channel has counted, and the most that waited, was the parent's. */
+void rv_channel_forked(void);
 
 int rv_channel_fd(const rv_channel_t *ch);
 const rv_channel_counts_t *rv_channel_counts(rv_channel_t *ch);

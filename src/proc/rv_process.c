@@ -109,7 +109,7 @@ become(rv_process_t *p, int fds[2])
 {
     self = p;
     p->pid = getpid();
-    rv_channel_forget_most();
+    rv_channel_forked();
     for (rv_process_t *other = rv_process_each(NULL); other != NULL;
          other = rv_process_each(other)) {
         if (other != p)

@@ -171,7 +171,10 @@ START_TEST(what_the_parent_was_refused_is_no_affair_of_the_child)
     (void) rv_channel_flush(from);
     ck_assert_uint_gt(rv_channel_totals()->most, 0);
     rv_channel_inherit(from); /* as if after a fork */
-    rv_channel_forget_most();
+    rv_channel_forked();
+    ck_assert_uint_eq(rv_channel_counts(from)->sent, 0);
+    ck_assert_uint_eq(rv_channel_counts(from)->full, 0);
+    ck_assert_uint_eq(rv_channel_counts(from)->most, 0);
     ck_assert_int_eq(rv_channel_take_room(from), 0);
     ck_assert_uint_eq(rv_channel_totals()->most, 0);
     close_pair();
