@@ -29,7 +29,13 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-enum { AT_MASTER = POST_ROWS - 1, LARGEST = 200 * 1000, CALL_MSEC = 2000, BATCH = 6 };
+enum {
+    AT_MASTER = POST_ROWS - 1,
+    LARGEST = 200 * 1000,
+    STORM_CALL_MSEC = 2000,
+    CALL_MSEC = 100 * 1000,
+    BATCH = 6
+};
 
 typedef struct {
     atomic_int pid;
@@ -46,6 +52,7 @@ typedef struct {
 static shared_t *shared;
 static row_t *own;
 static rv_loop_watch_t *timer;
+static uint64_t call_msec = CALL_MSEC;     /* in a storm answers are lost too */
 static int file = -1;                      /* to be sent */
 static unsigned to_whom[POST_ROWS];        /* how many messages this process has sent to a slot, */
 static rv_process_id_t sent_to[POST_ROWS]; /* while this was in it */
@@ -179,7 +186,7 @@ send_one(const rv_process_id_t *to, int type, size_t size)
     size = rv_max(rv_min(size, sizeof(data)), sizeof(head));
     memcpy(data, &head, sizeof(head));
     int result = type == CALL
-        ? rv_mesh_call(to, type_of(type), data, size, CALL_MSEC, on_answer, NULL)
+        ? rv_mesh_call(to, type_of(type), data, size, call_msec, on_answer, NULL)
         : rv_mesh_send(to, type_of(type), data, size, *number % 5 == 0 ? file : -1);
     *number += result == RV_OK;
     count(result == RV_AGAIN  ? POST_AGAIN
@@ -334,6 +341,7 @@ on_storm(int fd, short what, void *data)
     (void) fd;
     (void) what;
     (void) data;
+    call_msec = atomic_load(&shared->storm) == 0 ? CALL_MSEC : STORM_CALL_MSEC;
     if (atomic_load(&shared->storm) == 0)
         return;
     for (int i = 0; i < BATCH; i++, turn++) {

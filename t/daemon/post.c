@@ -122,6 +122,31 @@ post_wait(daemon_t *d, pid_t pid, post_value_t value, unsigned long number)
     daemon_wait(d, has_value, &wanted, what);
 }
 
+typedef struct {
+    pid_t pid;
+    int most;
+} descriptors_t;
+
+static int
+has_no_more(daemon_t *unused, void *data)
+{
+    const descriptors_t *wanted = data;
+    int count = daemon_fd_count(wanted->pid);
+
+    (void) unused;
+    return count != -1 && count <= wanted->most;
+}
+
+void
+post_wait_descriptors(daemon_t *d, pid_t pid, int most)
+{
+    descriptors_t wanted = { pid, most };
+    char what[128];
+
+    snprintf(what, sizeof(what), "process %ld has no more than %d descriptors", (long) pid, most);
+    daemon_wait(d, has_no_more, &wanted, what);
+}
+
 void
 post_judge(daemon_t *d)
 {

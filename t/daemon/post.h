@@ -39,6 +39,10 @@ unsigned long post_value(daemon_t *d, pid_t pid, post_value_t value);
 /* Waits until it has that value. */
 void post_wait(daemon_t *d, pid_t pid, post_value_t value, unsigned long number);
 
+/* Waits until a process has no more descriptors than that. It may have had a client's when they were
+ * counted, so it may have fewer. */
+void post_wait_descriptors(daemon_t *d, pid_t pid, int most);
+
 /* Fails the test when a message was not where or what it should be. */
 void post_judge(daemon_t *d);
 

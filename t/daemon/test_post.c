@@ -133,11 +133,11 @@ START_TEST(nothing_is_left_behind)
         post_order(&d, "1", "send", "m", 50, LARGE);
         post_order(&d, "m", "send", "2", 50, 0);
         post_order(&d, "2", "call", "m", 10, LARGE); /* no more than its queue holds */
+        post_wait(&d, pids[2], POST_ANSWERED, 10 * ((unsigned long) i + 1));
     }
     post_settle(&d);
-    post_wait(&d, pids[2], POST_ANSWERED, 40);
     for (int i = 0; i <= WORKERS; i++)
-        daemon_wait_fd_count(&d, pids[i], held[i]);
+        post_wait_descriptors(&d, pids[i], held[i]);
     post_judge(&d);
 }
 END_TEST
@@ -250,7 +250,7 @@ START_TEST(generations_do_not_hear_each_other)
     daemon_wait_log(&d, "refused: it is not for this worker", 1);
     post_order(&d, old, "call", "m", 1, 0); /* the master is everybody's */
     post_wait(&d, pids[WORKERS], POST_ANSWERED, 1);
-    daemon_wait_fd_count(&d, pids[0], held);
+    post_wait_descriptors(&d, pids[0], held);
     ck_assert_uint_eq(value(0, POST_RECEIVED), received);
     ck_assert_uint_eq(value(WORKERS, POST_RECEIVED), at_old);
     if (RV_HAVE_MEMFD)

@@ -154,7 +154,7 @@ report(int kills, int64_t msec)
 START_TEST(nothing_goes_astray_while_workers_are_killed)
 {
     const char *wish = getenv("POST_KILLS");
-    int kills = wish == NULL ? FEW : atoi(wish), held;
+    int kills = wish == NULL ? FEW : atoi(wish), held, each = 0;
     int64_t began = now_msec();
     pid_t pids[WORKERS];
 
@@ -165,9 +165,8 @@ START_TEST(nothing_goes_astray_while_workers_are_killed)
     post_settle(&d);
     held = daemon_fd_count(d.master);
     daemon_children(d.master, pids, WORKERS);
-    int each = daemon_fd_count(pids[0]);
     for (int i = 0; i < WORKERS; i++)
-        daemon_wait_fd_count(&d, pids[i], each);
+        each = rv_max(each, daemon_fd_count(pids[i]));
 
     post_storm(&d, 1);
     kill_all(kills);
@@ -177,10 +176,10 @@ START_TEST(nothing_goes_astray_while_workers_are_killed)
     post_judge(&d);
     report(kills, now_msec() - began);
 
-    daemon_wait_fd_count(&d, d.master, held);
+    post_wait_descriptors(&d, d.master, held);
     daemon_children(d.master, pids, WORKERS);
     for (int i = 0; i < WORKERS; i++)
-        daemon_wait_fd_count(&d, pids[i], each);
+        post_wait_descriptors(&d, pids[i], each);
     ck_assert_int_eq(daemon_log_count(&d, "refused"), 0);
 }
 END_TEST
