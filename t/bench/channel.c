@@ -175,8 +175,10 @@ mesh_ask(void *unused)
     }
     shared->trip = (now() - began) / kind->trips;
     began = now();
-    for (unsigned i = 0; i < kind->messages; i++)
+    for (unsigned i = 0; i < kind->messages; i++) {
         mesh_send(&other, kind->length);
+        mesh_end(); /* as the bare one: where the kernel takes no more, it is waited for */
+    }
     mesh_receive(1);
     shared->message = (now() - began) / kind->messages;
     return 0;
