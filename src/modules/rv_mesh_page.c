@@ -140,7 +140,10 @@ on_ping(const rv_mesh_message_t *msg)
 }
 
 static const rv_mesh_type_t messages[] = {
-    { .name = "ping", .receive = on_ping, .receive_master = on_ping },
+    { .name = "ping",
+        .flags = RV_MESH_NO_DESCRIPTOR,
+        .receive = on_ping,
+        .receive_master = on_ping },
     { .name = NULL },
 };
 

@@ -18,7 +18,6 @@
 #include <errno.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
 enum {
     TYPES = 256,
@@ -366,6 +365,8 @@ is_accepted(const rv_mesh_message_t *m, const rv_message_t *msg)
 static void
 deliver(rv_mesh_message_t *m, unsigned flags)
 {
+    if (types[m->type].type->flags & RV_MESH_NO_DESCRIPTOR)
+        rv_fd_discard(&m->fd);
     if (!(flags & ANSWER))
         find_receiver(m, types[m->type].type)(m);
     else if (rv_mesh_calls_answer(m) != RV_OK)

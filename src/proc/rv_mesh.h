@@ -29,6 +29,7 @@ typedef struct {
 } rv_mesh_message_t;
 
 #define RV_MESH_ANY_GENERATION 1 /* also from and to workers of other generations */
+#define RV_MESH_NO_DESCRIPTOR 2  /* one that comes all the same is closed before the callback */
 
 typedef struct {
     const char *name;
@@ -108,7 +109,8 @@ int rv_mesh_send_about(
 unsigned rv_mesh_broadcast(int type, uint64_t about, const void *data, size_t length,
     void (*told)(const rv_process_id_t *to, int result, void *arg), void *arg);
 
-/* What came of a call: RV_OK, the answer; RV_AGAIN, it did not come in time; RV_ERROR, the other process has died. */
+/* What came of a call: RV_OK, the answer; RV_AGAIN, it did not come in time; RV_ERROR, the other process has died.
+ * Without an answer the message is empty, and `from` who was called. */
 typedef void (*rv_mesh_answered_t)(int result, const rv_mesh_message_t *answer, void *arg);
 
 /*

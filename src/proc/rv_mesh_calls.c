@@ -68,6 +68,14 @@ tell(call_t *call, int result, const rv_mesh_message_t *answer)
     entry.answered(result, answer, entry.arg);
 }
 
+static void
+tell_none(call_t *call, int result)
+{
+    const rv_mesh_message_t none = { .from = call->entry.to, .type = call->entry.type, .fd = -1 };
+
+    tell(call, result, &none);
+}
+
 uint32_t
 rv_mesh_calls_add(const rv_mesh_calls_entry_t *entry)
 {
@@ -114,7 +122,7 @@ rv_mesh_calls_gone(const rv_process_id_t *id)
         for (call = first; call != NULL && !is_same(&call->entry.to, id);)
             call = call->next;
         if (call != NULL)
-            tell(call, RV_ERROR, NULL);
+            tell_none(call, RV_ERROR);
     } while (call != NULL);
 }
 
@@ -123,7 +131,7 @@ void
 rv_mesh_calls_expire(int64_t now)
 {
     for (unsigned left = count; left > 0 && first != NULL && first->entry.until <= now; left--)
-        tell(first, RV_AGAIN, NULL);
+        tell_none(first, RV_AGAIN);
 }
 
 int64_t

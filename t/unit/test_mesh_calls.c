@@ -35,6 +35,7 @@ typedef struct {
     atomic_uint made, answered, late, lost; /* calls, and what came of them */
     atomic_uint kept;                       /* by the called one, not answered yet */
     atomic_uint plain;                      /* messages that were no calls */
+    atomic_int silent;                      /* who will not answer, its pid */
 } shared_t;
 
 static shared_t *shared;
@@ -126,8 +127,10 @@ on_outcome(int result, const rv_mesh_message_t *answer, void *arg)
     atomic_uint *counts[] = { &shared->answered, &shared->late, &shared->lost };
     uint32_t number;
 
-    mesh_require((result == RV_OK) == (answer != NULL));
-    if (answer != NULL) {
+    if (result != RV_OK) {
+        mesh_require(answer->length == 0 && answer->fd == -1);
+        mesh_require(answer->from.pid == atomic_load(&shared->silent));
+    } else {
         mesh_require(answer->length >= sizeof(number) && answer->call == 0);
         memcpy(&number, answer->data, sizeof(number));
         mesh_require((uint32_t) (uintptr_t) arg == number);
@@ -152,6 +155,8 @@ do_call(const void *arg)
 {
     const calls_t *c = arg;
 
+    if (c->wish == KEEP || c->wish == DIE)
+        atomic_store(&shared->silent, c->to.pid);
     for (uint32_t i = 0; i < c->count; i++) {
         const question_t q = { c->wish, i };
         int result = rv_mesh_call(

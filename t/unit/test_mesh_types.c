@@ -51,6 +51,46 @@ START_TEST(there_is_an_end_to_types)
 }
 END_TEST
 
+/* --- descriptors ---------------------------------------------------------------------- */
+
+static int received, came;
+
+static void
+take(const rv_mesh_message_t *msg)
+{
+    received++;
+    came += msg->fd != -1;
+}
+
+static const rv_mesh_type_t bare[] = {
+    { .name = "bare", .flags = RV_MESH_NO_DESCRIPTOR, .receive_master = take }, { .name = NULL }
+};
+
+static void
+send_descriptor(const void *arg)
+{
+    const rv_process_id_t master = rv_mesh_master();
+
+    (void) arg;
+    mesh_require(rv_mesh_send(&master, rv_mesh_find("test", "bare"), "x", 1, 0) == RV_OK);
+}
+
+START_TEST(a_descriptor_that_the_type_is_not_for_is_closed_unseen)
+{
+    mesh_setup(bare);
+    rv_process_t *worker = mesh_spawn(1, 0);
+    int held = mesh_descriptors_here();
+
+    for (int i = 1; i <= 5; i++) {
+        mesh_do(worker, send_descriptor, NULL, 0);
+        mesh_until(received == i);
+    }
+    ck_assert_int_eq(came, 0);
+    ck_assert_int_eq(mesh_descriptors_here(), held);
+    mesh_end();
+}
+END_TEST
+
 static Suite *
 mesh_suite(void)
 {
@@ -58,6 +98,7 @@ mesh_suite(void)
     TCase *tcase = tcase_create("mesh_types");
 
     tcase_set_timeout(tcase, 120);
+    tcase_add_test(tcase, a_descriptor_that_the_type_is_not_for_is_closed_unseen);
     tcase_add_test(tcase, modules_may_use_the_same_name_and_one_may_not_twice);
     tcase_add_test(tcase, there_is_an_end_to_types);
     suite_add_tcase(suite, tcase);
