@@ -97,17 +97,8 @@ static int
 configure(rv_cycle_t *cycle, rv_conf_t *cf)
 {
     const echo_conf_t *conf = rv_conf_get(cf, "echo", NULL);
-    rv_listener_t listener;
 
-    if (conf->listen == NULL)
-        return RV_OK;
-
-    rv_conf_at_section(cf, "echo", NULL); /* where errors are */
-    int result = rv_cycle_read_listen(cf, conf->listen, &listener);
-    if (result == RV_OK)
-        result = rv_cycle_listen(cycle, cf, &listener, &service, conf);
-    rv_conf_at_line(cf, 0);
-    return result;
+    return rv_cycle_listen_at(cycle, cf, conf->listen, &service, conf);
 }
 
 /* In a new worker, before it is READY. */

@@ -164,6 +164,22 @@ rv_cycle_listen(rv_cycle_t *cycle, rv_conf_t *cf, const rv_listener_t *listener,
     return RV_OK;
 }
 
+int
+rv_cycle_listen_at(rv_cycle_t *cycle, rv_conf_t *cf, const char *value, const rv_service_t *service,
+    const void *conf)
+{
+    rv_listener_t listener;
+
+    if (value == NULL)
+        return RV_OK;
+    rv_conf_at_section(cf, service->name, NULL); /* where errors are */
+    int result = rv_cycle_read_listen(cf, value, &listener);
+    if (result == RV_OK)
+        result = rv_cycle_listen(cycle, cf, &listener, service, conf);
+    rv_conf_at_line(cf, 0);
+    return result;
+}
+
 rv_zone_t *
 rv_cycle_find_zone(const rv_cycle_t *cycle, const char *name)
 {

@@ -130,6 +130,11 @@ int rv_cycle_read_listen(rv_conf_t *cf, const char *value, rv_listener_t *listen
 int rv_cycle_listen(rv_cycle_t *cycle, rv_conf_t *cf, const rv_listener_t *listener,
     const rv_service_t *service, const void *conf);
 
+/* The same of a service with one address: that of `listen` in the section that has the service's
+ * name. NULL: it listens nowhere. */
+int rv_cycle_listen_at(rv_cycle_t *cycle, rv_conf_t *cf, const char *value,
+    const rv_service_t *service, const void *conf);
+
 /* What tells this daemon's names in the system from another's; NULL: not enough memory. */
 const char *rv_cycle_instance(const rv_cycle_t *cycle);
 
