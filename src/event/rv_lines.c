@@ -8,30 +8,61 @@
 #include "rv_lines.h"
 
 #include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 
 enum {
     CHUNK = 16 * 1024, /* received at once */
-    LEAST = 512        /* of a buffer for what is to be sent */
+    LEAST = 512,       /* of a buffer for what is to be sent */
+    PRINTED = 1024     /* bytes of a formatted text, with its NUL */
 };
 
-int
-rv_lines_begin(rv_lines_t *l, rv_connection_t *c, const rv_lines_options_t *options)
+rv_lines_t *
+rv_lines_begin(rv_connection_t *c, rv_lines_all_t *all)
 {
+    rv_lines_t *l = calloc(1, sizeof(*l));
+
+    if (l == NULL || rv_connection_watch(c, RV_LOOP_READ, all->timeout) != RV_OK) {
+        free(l);
+        rv_connection_close(c);
+        return NULL;
+    }
     l->connection = c;
-    l->options = options;
+    l->all = all;
+    l->number = ++all->begun;
+    l->next = all->first;
+    l->link = &all->first;
+    if (l->next != NULL)
+        l->next->link = &l->next;
+    all->first = l;
+    all->count++;
     c->data = l;
-    return rv_connection_watch(c, RV_LOOP_READ, options->timeout);
+    return l;
 }
 
 void
 rv_lines_free(rv_lines_t *l)
 {
+    *l->link = l->next;
+    if (l->next != NULL)
+        l->next->link = l->link;
+    l->all->count--;
     free(l->in);
     free(l->out);
-    l->in = l->out = NULL;
+    free(l);
+}
+
+rv_lines_t *
+rv_lines_find(const rv_lines_all_t *all, unsigned number)
+{
+    rv_lines_t *l = all->first;
+
+    while (l != NULL && l->number != number)
+        l = l->next;
+    return l;
 }
 
 /* --- lines come ------------------------------------------------------------------------ */
@@ -45,17 +76,17 @@ give_line(rv_lines_t *l)
         length--;
     l->in[length] = '\0';
     l->in_length = 0;
-    if (length > l->options->longest)
-        l->options->line(l, NULL, 0);
+    if (length > l->all->longest)
+        l->all->line(l, NULL, 0);
     else
-        l->options->line(l, l->in, length);
+        l->all->line(l, l->in, length);
 }
 
 /* A piece without LF. RV_ERROR: no memory. */
 static int
 add_piece(rv_lines_t *l, const char *piece, size_t length)
 {
-    const size_t room = l->options->longest + 1; /* for a CR */
+    const size_t room = l->all->longest + 1; /* for a CR */
 
     if (l->skipping)
         return RV_OK;
@@ -64,7 +95,7 @@ add_piece(rv_lines_t *l, const char *piece, size_t length)
     if (length > room - l->in_length) {
         l->skipping = 1;
         l->in_length = 0;
-        l->options->line(l, NULL, 0);
+        l->all->line(l, NULL, 0);
         return RV_OK;
     }
     memcpy(l->in + l->in_length, piece, length);
@@ -133,8 +164,8 @@ flush(rv_lines_t *l)
 static int
 make_room(rv_lines_t *l, size_t length)
 {
-    if (length > l->options->unsent - (l->out_length - l->out_sent)
-        && (flush(l) != RV_OK || length > l->options->unsent - (l->out_length - l->out_sent)))
+    if (length > l->all->unsent - (l->out_length - l->out_sent)
+        && (flush(l) != RV_OK || length > l->all->unsent - (l->out_length - l->out_sent)))
         return RV_ERROR;
 
     if (l->out_sent > 0 && length > l->out_room - l->out_length) {
@@ -169,6 +200,27 @@ rv_lines_write(rv_lines_t *l, const void *bytes, size_t length)
 }
 
 void
+rv_lines_printf(rv_lines_t *l, const char *fmt, ...)
+{
+    char text[PRINTED];
+    va_list args;
+
+    va_start(args, fmt);
+    int n = vsnprintf(text, sizeof(text), fmt, args);
+    va_end(args);
+    rv_lines_write(l, text, rv_min((size_t) n, sizeof(text) - 1));
+}
+
+void
+rv_lines_write_all(rv_lines_all_t *all, const rv_lines_t *except, const void *bytes, size_t length)
+{
+    for (rv_lines_t *l = all->first; l != NULL; l = l->next) {
+        if (l != except)
+            rv_lines_write(l, bytes, length);
+    }
+}
+
+void
 rv_lines_end(rv_lines_t *l)
 {
     l->ending = 1;
@@ -189,7 +241,7 @@ wait_on(rv_lines_t *l)
     rv_connection_set_state(l->connection, state, NULL, 0);
     return l->connection->watching == what
         ? RV_OK
-        : rv_connection_watch(l->connection, what, l->options->timeout);
+        : rv_connection_watch(l->connection, what, l->all->timeout);
 }
 
 void

@@ -4,8 +4,8 @@
  * A client's first name tells its worker. Whoever is the first of a worker here is called so.
  */
 #include "look.h"
+#include "talker.h"
 
-#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,14 +14,6 @@
 #include <unistd.h>
 
 enum { WORKERS = 4, ROOM = 256 };
-
-typedef struct {
-    int fd; /* -1: it has gone */
-    int worker;
-    char name[64];
-    char bytes[64 * 1024]; /* received, and not yet looked at */
-    size_t length;
-} talker_t;
 
 static daemon_t d;
 static int port;
@@ -57,70 +49,7 @@ start(const char *main_lines, const char *chat_lines)
     daemon_start(&d);
 }
 
-/* --- a client ------------------------------------------------------------------------------ */
-
-static void
-say(talker_t *t, const char *text)
-{
-    daemon_send(t->fd, text, strlen(text));
-}
-
-/* The next line, without its end, in one of a few buffers that are used in turn; NULL: the end. */
-static const char *
-next_line(talker_t *t)
-{
-    static char lines[4][16 * 1024];
-    static unsigned turn;
-    char *line = lines[turn++ % 4], *lf;
-
-    while ((lf = memchr(t->bytes, '\n', t->length)) == NULL) {
-        ck_assert_uint_lt(t->length, sizeof(t->bytes));
-        ssize_t n = recv(t->fd, t->bytes + t->length, sizeof(t->bytes) - t->length, 0);
-
-        if (n == -1 && errno == ECONNRESET)
-            n = 0;
-        ck_assert_msg(n >= 0, "%s waits for a line: %s", t->name, strerror(errno));
-        if (n == 0)
-            return NULL;
-        t->length += (size_t) n;
-    }
-    size_t length = (size_t) (lf - t->bytes);
-    ck_assert_uint_lt(length, sizeof(lines[0]));
-    memcpy(line, t->bytes, length);
-    line[length] = '\0';
-    t->length -= length + 1;
-    memmove(t->bytes, lf + 1, t->length);
-    return line;
-}
-
-static void
-expect_next(talker_t *t, const char *line)
-{
-    const char *next = next_line(t);
-
-    ck_assert_msg(next != NULL, "%s has got the end, not \"%s\"", t->name, line);
-    ck_assert_str_eq(next, line);
-}
-
-/* Passes over what else is said. */
-static void
-expect(talker_t *t, const char *line)
-{
-    const char *next = next_line(t);
-
-    while (next != NULL && strcmp(next, line) != 0)
-        next = next_line(t);
-    ck_assert_msg(next != NULL, "%s has got the end, not \"%s\"", t->name, line);
-}
-
-static void
-expect_end(talker_t *t)
-{
-    while (next_line(t) != NULL)
-        continue;
-    close(t->fd);
-    t->fd = -1;
-}
+/* --- clients ------------------------------------------------------------------------------- */
 
 static talker_t *
 join(void)
@@ -128,13 +57,7 @@ join(void)
     talker_t *t = &talkers[count++];
 
     ck_assert_int_le(count, ROOM);
-    memset(t, 0, sizeof(*t));
-    t->fd = daemon_connect_port(port);
-    ck_assert_int_ne(t->fd, -1);
-    const char *hello = next_line(t);
-    ck_assert_ptr_nonnull(hello);
-    ck_assert_int_eq(sscanf(hello, "* you are %63[^;];", t->name), 1);
-    ck_assert_int_eq(sscanf(t->name, "guest-%d-", &t->worker), 1);
+    talker_join(t, port);
     return t;
 }
 
@@ -147,10 +70,29 @@ join_at(int worker)
 
         if (t->worker == worker)
             return t;
-        say(t, "/quit\n");
-        expect_end(t);
+        talker_leave(t);
         count--;
     }
+}
+
+/* How many clients the workers tell of; `silent` is the line that stands for one which tells nothing. */
+static int
+ask_who(talker_t *t, const char *silent)
+{
+    int answers = 0, here, all = 0;
+
+    talker_say(t, "/who\n");
+    while (answers < WORKERS) {
+        const char *line = talker_next(t);
+
+        ck_assert_ptr_nonnull(line);
+        if (sscanf(line, "* worker %*d, %d here:", &here) == 1)
+            all += here;
+        answers += strncmp(line, "* worker", 8) == 0;
+        ck_assert(strncmp(line, "* worker", 8) != 0 || strstr(line, " here:") != NULL
+            || strcmp(line, silent) == 0);
+    }
+    return all;
 }
 
 /* One of each worker, who have heard of one another. */
@@ -162,9 +104,10 @@ join_all(void)
     for (int worker = 0; worker < WORKERS; worker++)
         (void) join_at(worker);
     for (int i = 0; i < WORKERS - 1; i++) {
-        snprintf(line, sizeof(line), "* %s has joined", talkers[WORKERS - 1].name);
-        expect(&talkers[i], line);
+        snprintf(line, sizeof(line), "%s has joined", talkers[WORKERS - 1].name);
+        talker_expect(&talkers[i], line);
     }
+    (void) ask_who(&talkers[WORKERS - 1], ""); /* it has heard what others have sent before */
 }
 
 static pid_t
@@ -191,46 +134,38 @@ START_TEST(a_line_reaches_everybody_at_all_workers_but_who_said_it)
     start("", "");
     join_all();
     for (int i = 0; i < WORKERS; i++) {
-        say(&talkers[i], i % 2 ? "hello, world\r\n" : "hello, world\n"); /* as telnet, as nc */
+        talker_say(
+            &talkers[i], i % 2 ? "hello, world\r\n" : "hello, world\n"); /* as telnet, as nc */
         snprintf(line, sizeof(line), "%s: hello, world", talkers[i].name);
         for (int j = 0; j < WORKERS; j++) {
             if (j != i)
-                expect_next(&talkers[j], line);
+                talker_expect_next(&talkers[j], line);
         }
     }
     talker_t *same = join_at(2); /* the same worker's, too */
-    say(same, "me too\n");
+    talker_say(same, "me too\n");
     snprintf(line, sizeof(line), "%s: me too", same->name);
     for (int j = 0; j < WORKERS; j++)
-        expect(&talkers[j], line);
+        talker_expect(&talkers[j], line);
 }
 END_TEST
 
-START_TEST(coming_going_and_names_are_told_to_all)
+START_TEST(coming_and_going_is_told_to_all)
 {
     char line[256];
 
     start("", "");
     join_all();
     talker_t *one = join_at(1);
-    say(one, "/nick Anna-1\n");
-    expect(one, "* you are Anna-1");
-    say(one, "here I am\n/nick\n/nick guest-0-1\n/nick two words\n/nick \033[1m\n");
-    for (int i = 0; i < 4; i++)
-        expect_next(
-            one, "* a name is up to 24 letters, digits, \"-\", \"_\", \".\"; not \"guest\"...");
-    say(one, "/dance\n");
-    expect_next(one, "* there is /nick NAME, /who, and /quit");
-    say(one, "/quit\nnot said\n");
-    expect_next(one, "* bye");
-    ck_assert_ptr_null(next_line(one));
+    talker_say(one, "here I am\n");
+    talker_leave(one);
     for (int i = 0; i < WORKERS; i++) {
-        snprintf(line, sizeof(line), "* %s has joined", one->name);
-        expect(&talkers[i], line);
-        snprintf(line, sizeof(line), "* %s is now Anna-1", one->name);
-        expect_next(&talkers[i], line);
-        expect_next(&talkers[i], "Anna-1: here I am");
-        expect_next(&talkers[i], "* Anna-1 has left");
+        snprintf(line, sizeof(line), "%s has joined", one->name);
+        talker_expect(&talkers[i], line);
+        snprintf(line, sizeof(line), "%s: here I am", one->name);
+        talker_expect_next(&talkers[i], line);
+        snprintf(line, sizeof(line), "%s has left", one->name);
+        talker_expect_next(&talkers[i], line);
     }
 }
 END_TEST
@@ -247,13 +182,13 @@ START_TEST(lines_of_one_client_arrive_in_order_everywhere)
     for (int n = 0; n < LINES; n++) {
         for (int i = 0; i < WORKERS; i++) {
             snprintf(text, sizeof(text), "say %d %d\n", i, n);
-            say(&talkers[i], text);
+            talker_say(&talkers[i], text);
         }
     }
     for (int i = 0; i < WORKERS; i++) {
         memset(next, 0, sizeof(next));
         for (int n = 0; n < (WORKERS - 1) * LINES; n++) {
-            const char *got = next_line(&talkers[i]);
+            const char *got = talker_next(&talkers[i]);
 
             ck_assert_ptr_nonnull(got);
             ck_assert_int_eq(sscanf(got, "%*[^:]: say %d %d", &from, &line), 2);
@@ -272,7 +207,7 @@ START_TEST(what_would_move_a_terminal_is_made_harmless)
     daemon_send(talkers[0].fd, "a\033[2J\0\x9b\xc2\x9b\xc3\xbc\b\n", 14);
     snprintf(line, sizeof(line), "%s: a?[2J????\xc3\xbc?", talkers[0].name);
     for (int i = 1; i < WORKERS; i++)
-        expect_next(&talkers[i], line);
+        talker_expect_next(&talkers[i], line);
 }
 END_TEST
 
@@ -281,56 +216,34 @@ START_TEST(empty_long_and_half_lines_are_not_said)
     static char text[100 * 1000];
     char line[2048];
 
-    start("", "max_line = 100\n");
+    start("", "");
     join_all();
     memset(text, 'x', sizeof(text) - 1);
-    say(&talkers[0], "\n  \r\n\r\n");
-    for (size_t length = 100; length < sizeof(text); length = length * 9 + 1) {
+    talker_say(&talkers[0], "\n\r\n\r\n");
+    for (size_t length = 1024; length < sizeof(text); length = length * 4 + 1) {
         daemon_send(talkers[0].fd, text, length);
-        say(&talkers[0], length % 2 ? "\n" : "\r\n");
+        talker_say(&talkers[0], length % 2 ? "\n" : "\r\n");
     }
-    say(&talkers[0], "half a line"); /* which goes on later */
+    talker_say(&talkers[0], "half a line"); /* which goes on later */
     look_t look;
     look_open(&d, &look);
     look_wait(&d, &look, "connections", "reading", 1);
     look_close(&look);
-    say(&talkers[0], ", and the rest\nand half a line");
+    talker_say(&talkers[0], ", and the rest\nand half a line");
     for (int i = 0; i < 3; i++)
-        expect_next(&talkers[0], "* that line is too long, and was not said");
+        talker_expect_next(&talkers[0], "* that line is too long, and was not said");
     ck_assert_int_eq(shutdown(talkers[0].fd, SHUT_WR), 0);
 
-    snprintf(line, sizeof(line), "%s: %.100s", talkers[0].name, text);
-    expect_next(&talkers[3], line);
+    snprintf(line, sizeof(line), "%s: %.1024s", talkers[0].name, text);
+    talker_expect_next(&talkers[3], line);
     snprintf(line, sizeof(line), "%s: half a line, and the rest", talkers[0].name);
-    expect_next(&talkers[3], line);
-    snprintf(line, sizeof(line), "* %s has left", talkers[0].name);
-    expect_next(&talkers[3], line);
+    talker_expect_next(&talkers[3], line);
+    snprintf(line, sizeof(line), "%s has left", talkers[0].name);
+    talker_expect_next(&talkers[3], line);
 }
 END_TEST
 
 /* --- /who ---------------------------------------------------------------------------------------- */
-
-/* How many people /who finds; `rest` is how its last line goes on. */
-static int
-ask_who(talker_t *t, const char *rest)
-{
-    char after[128];
-    int people, said = 0, all;
-
-    say(t, "/who\n");
-    for (;;) {
-        const char *line = next_line(t);
-
-        ck_assert_ptr_nonnull(line);
-        if (sscanf(line, "* worker %*d, %d here:", &people) == 1)
-            said += people;
-        if (sscanf(line, "* %d in al%127[^\n]", &all, after) == 2)
-            break;
-    }
-    ck_assert_str_eq(after + 1, rest);
-    ck_assert_int_eq(said, all);
-    return all;
-}
 
 START_TEST(who_is_there_is_known_over_all_workers)
 {
@@ -341,12 +254,45 @@ START_TEST(who_is_there_is_known_over_all_workers)
     for (int i = 0; i < WORKERS; i++)
         ck_assert_int_eq(ask_who(&talkers[i], ""), WORKERS);
     talker_t *one = join_at(2);
-    say(one, "/nick zoe\n");
-    expect(one, "* you are zoe");
-    say(&talkers[0], "/who\n");
-    snprintf(line, sizeof(line), "* worker 2, 2 here: zoe %s", talkers[2].name);
-    expect(&talkers[0], line);
-    expect(&talkers[0], "* 5 in all");
+    snprintf(line, sizeof(line), "%s has joined", one->name);
+    talker_expect(&talkers[0], line);
+    ck_assert_int_eq(ask_who(&talkers[0], ""), WORKERS + 1);
+    talker_say(&talkers[0], "/who\n");
+    snprintf(line, sizeof(line), "* worker 2, 2 here: %s %s", one->name, talkers[2].name);
+    talker_expect(&talkers[0], line);
+}
+END_TEST
+
+/* So many that some worker has no room for all names, which keeps its line short. */
+START_TEST(a_crowd_is_counted_and_some_are_named)
+{
+    enum { CROWD = 100 * WORKERS };
+    int fds[CROWD], here, all = 0;
+    const char *line = "";
+    size_t named = 0;
+    look_t look;
+
+    start("", "");
+    talker_t *t = join();
+    look_open(&d, &look);
+    for (int i = 0; i < CROWD; i++)
+        ck_assert_int_ne(fds[i] = daemon_connect_port(port), -1);
+    look_wait_connections(&d, &look, CROWD + 1);
+    talker_say(t, "/who\n");
+    for (int answers = 0; answers < WORKERS; answers++) {
+        while (sscanf(line = talker_next(t), "* worker %*d, %d here:", &here) != 1)
+            continue;
+        all += here;
+        ck_assert_uint_le(strlen(line), 1024);
+        for (const char *at = line; (at = strstr(at, " guest-")) != NULL; at++)
+            named++;
+    }
+    ck_assert_int_eq(all, CROWD + 1);
+    ck_assert_uint_gt(named, 0);
+    ck_assert_uint_lt(named, CROWD + 1);
+    look_close(&look);
+    for (int i = 0; i < CROWD; i++)
+        close(fds[i]);
 }
 END_TEST
 
@@ -368,62 +314,59 @@ START_TEST(clients_of_a_killed_worker_are_gone_and_may_come_again)
     ck_assert_int_eq(kill(pid, SIGKILL), 0);
     daemon_wait(&d, is_dead, &pid, "the worker is dead");
     daemon_wait_log(&d, "worker 3 started", 2);
-    expect_end(&talkers[3]);
-    expect_end(&talkers[4]);
-    ck_assert_int_eq(ask_who(&talkers[0], ""), 3);
-
+    talker_expect_end(&talkers[3]);
+    talker_expect_end(&talkers[4]);
     talker_t *again = join_at(3);
+    snprintf(line, sizeof(line), "%s has joined", again->name);
+    for (int i = 0; i < 3; i++)
+        talker_expect(&talkers[i], line); /* so they know the new worker */
     ck_assert_int_eq(ask_who(&talkers[0], ""), 4);
-    say(again, "it is me\n");
+    talker_say(again, "it is me\n");
     snprintf(line, sizeof(line), "%s: it is me", again->name);
     for (int i = 0; i < 3; i++)
-        expect(&talkers[i], line);
-    say(&talkers[1], "welcome\n");
+        talker_expect(&talkers[i], line);
+    talker_say(&talkers[1], "welcome\n");
     snprintf(line, sizeof(line), "%s: welcome", talkers[1].name);
-    expect(again, line);
+    talker_expect(again, line);
 }
 END_TEST
 
 /* --- who is too slow -------------------------------------------------------------------------------- */
 
-/* Says something long, until a counter of the chat is what it should be. */
+/* Says something long until it is told something, while these two, if any, read along. */
 static void
-say_until(talker_t *t, const look_t *look, const char *counter)
+say_until_told(talker_t *t, talker_t *one, talker_t *two)
 {
     static char text[1001];
+    char first;
 
     memset(text, 'y', sizeof(text) - 1);
     text[sizeof(text) - 2] = '\n';
-    for (int i = 0; look_total(look, "chat", counter) == 0; i++) {
+    ck_assert_uint_eq(t->length, 0);
+    for (int i = 0; recv(t->fd, &first, 1, MSG_PEEK | MSG_DONTWAIT) == -1; i++) {
         ck_assert_int_lt(i, 100 * 1000);
-        say(t, text);
+        talker_say(t, text);
+        for (int reader = 0; one != NULL && reader < 2; reader++)
+            ck_assert_ptr_nonnull(talker_next(reader == 0 ? one : two));
     }
-}
-
-/* The others have read all that was said, until somebody had left. */
-static void
-expect_left(talker_t *t, const char *name)
-{
-    char line[256];
-
-    snprintf(line, sizeof(line), "* %s has left, cut off: it read too slowly", name);
-    expect(t, line);
 }
 
 START_TEST(a_slow_reader_is_cut_off_and_not_waited_for)
 {
+    char line[128];
     look_t look;
 
-    start("", "");
+    start("channel_queue = 64m\n", ""); /* so that nothing is missed */
     (void) join_at(0);
-    (void) join_at(1); /* who reads nothing from now on */
+    talker_t *slow = join_at(1);
+    snprintf(line, sizeof(line), "%s has joined", slow->name);
+    talker_expect(&talkers[0], line);
+    say_until_told(&talkers[0], NULL, NULL);
+    snprintf(line, sizeof(line), "%s has left, cut off: it read too slowly", slow->name);
+    talker_expect_next(&talkers[0], line);
     look_open(&d, &look);
-    say_until(&talkers[0], &look, "cut_off");
-    expect_left(&talkers[0], talkers[1].name);
-    ck_assert_int_eq(look_total(&look, "chat", "cut_off"), 1);
-    look_wait(&d, &look, "chat", "clients", 1);
-    ck_assert_int_eq(look_total(&look, "connections", "writing"), 0);
-    ck_assert_int_eq(look_total(&look, "chat", "missed"), 0);
+    look_wait_connections(&d, &look, 1);
+    look_wait(&d, &look, "connections", "writing", 0);
     look_close(&look);
     ck_assert_int_eq(ask_who(&talkers[0], ""), 1);
 }
@@ -432,25 +375,29 @@ END_TEST
 /* What a queue has no room for is told to who has said it; all else arrives in the end. */
 START_TEST(a_worker_that_sleeps_holds_up_nobody)
 {
+    static const char silent[] = "* worker 3 has not answered";
     char line[256];
-    look_t look;
 
-    start("channel_queue = 64k\n", "buffer = 64m\n");
+    start("channel_queue = 64k\n", "");
     join_all();
-    look_open(&d, &look);
+    talker_t *hasty = join_at(1);
+    snprintf(line, sizeof(line), "%s has joined", hasty->name);
+    for (int i = 0; i < WORKERS; i++)
+        talker_expect(&talkers[i], line);
     pid_t pid = pid_of(3);
     ck_assert_int_eq(kill(pid, SIGSTOP), 0);
-    say_until(&talkers[0], &look, "missed");
-    expect(&talkers[0], "* that did not reach the clients of 1 workers: they are too busy");
-    say(&talkers[1], "one\n");
+    say_until_told(&talkers[0], &talkers[1], &talkers[2]);
+    talker_expect_next(&talkers[0], "* that has not reached 1 workers, they are too busy");
+    talker_say(hasty, "/who\n"); /* and does not wait for it */
+    talker_leave(hasty);
+    talker_say(&talkers[1], "one\n");
     snprintf(line, sizeof(line), "%s: one", talkers[1].name);
-    expect(&talkers[0], line);
-    expect(&talkers[2], line);
-    ck_assert_int_eq(ask_who(&talkers[1], ", and 1 workers have not answered"), 3);
+    talker_expect(&talkers[0], line);
+    talker_expect(&talkers[2], line);
+    ck_assert_int_eq(ask_who(&talkers[1], silent), 3);
 
     ck_assert_int_eq(kill(pid, SIGCONT), 0);
-    expect(&talkers[3], line);
-    look_close(&look);
+    talker_expect(&talkers[3], line);
 }
 END_TEST
 
@@ -464,8 +411,8 @@ START_TEST(a_reload_says_good_bye_and_everybody_may_come_again)
     join_all();
     daemon_reload(&d);
     for (int i = 0; i < WORKERS; i++) {
-        expect(&talkers[i], bye);
-        expect_end(&talkers[i]);
+        talker_expect(&talkers[i], bye);
+        talker_expect_end(&talkers[i]);
     }
     count = 0;
     join_all();
@@ -478,13 +425,13 @@ START_TEST(who_is_silent_for_long_is_let_go)
 {
     start("", "idle_timeout = 100ms\n");
     talker_t *t = join();
-    expect_end(t);
+    talker_expect_end(t);
 }
 END_TEST
 
 START_TEST(nobody_listens_unless_told_where)
 {
-    daemon_conff(&d, "[chat]\nmax_line = 1k\n[http]\nlisten = 127.0.0.1:%d\n", d.port);
+    daemon_conff(&d, "[chat]\nidle_timeout = 1s\n[http]\nlisten = 127.0.0.1:%d\n", d.port);
     daemon_start(&d);
     ck_assert_int_eq(daemon_connect_port(port), -1);
 }
@@ -498,11 +445,12 @@ main(void)
 
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_add_test(tc, a_line_reaches_everybody_at_all_workers_but_who_said_it);
-    tcase_add_test(tc, coming_going_and_names_are_told_to_all);
+    tcase_add_test(tc, coming_and_going_is_told_to_all);
     tcase_add_test(tc, lines_of_one_client_arrive_in_order_everywhere);
     tcase_add_test(tc, what_would_move_a_terminal_is_made_harmless);
     tcase_add_test(tc, empty_long_and_half_lines_are_not_said);
     tcase_add_test(tc, who_is_there_is_known_over_all_workers);
+    tcase_add_test(tc, a_crowd_is_counted_and_some_are_named);
     tcase_add_test(tc, clients_of_a_killed_worker_are_gone_and_may_come_again);
     tcase_add_test(tc, a_slow_reader_is_cut_off_and_not_waited_for);
     tcase_add_test(tc, a_worker_that_sleeps_holds_up_nobody);
