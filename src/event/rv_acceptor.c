@@ -195,6 +195,13 @@ pause_for_room(rv_acceptors_t *as, int err, const char *what)
         rv_log(RV_LOG_WARN, err, "%s, accepting pauses", what);
 }
 
+void
+rv_acceptors_see(rv_acceptors_t *as, int fd)
+{
+    if (fd > as->last_fd)
+        pause_for_room(as, 0, "descriptors run short");
+}
+
 /* --- accepting --------------------------------------------------------------------- */
 
 /* accept() failed: a client that is gone already, or the system has no room. */
@@ -235,8 +242,7 @@ accept_one(acceptor_t *a)
         return accept_failed(as, errno);
 
     client.length = *length;
-    if (client.fd > as->last_fd)
-        pause_for_room(as, 0, "descriptors run short");
+    rv_acceptors_see(as, client.fd);
     as->owner.take(as->owner.data, &client);
     return RV_OK;
 }

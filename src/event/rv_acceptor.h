@@ -65,6 +65,9 @@ void rv_acceptors_drain(rv_acceptors_t *as);
  */
 int rv_acceptors_pause(rv_acceptors_t *as, rv_acceptor_reason_t reason);
 
+/* A client's descriptor that was not accepted here: descriptors may run short by it. */
+void rv_acceptors_see(rv_acceptors_t *as, int fd);
+
 /* The limit is not reached, and perhaps a descriptor was given back. */
 void rv_acceptors_resume(rv_acceptors_t *as);
 

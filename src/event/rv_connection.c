@@ -8,7 +8,6 @@
  */
 #include "rv_connection.h"
 
-#include "rv_acceptor.h"
 #include "rv_activity.h"
 #include "rv_fd.h"
 #include "rv_log.h"
@@ -25,7 +24,9 @@ struct rv_connections_s {
     rv_connection_t *open;
     rv_connection_t *free;
     int draining;
-    int accepts, handled, aborted;
+    int (*fresh)(rv_connection_t *c, void *data);
+    void *fresh_data;
+    int accepts, handled, aborted, passed, taken;
     int state[3]; /* indices of the gauges, by state */
 };
 
@@ -36,6 +37,8 @@ const rv_stats_def_t rv_connection_stats[] = {
     { "pauses{reason=\"descriptors\"}", RV_STATS_COUNTER, "Times that accepting clients paused." },
     { "aborted", RV_STATS_COUNTER,
         "Client connections that were closed because worker_shutdown_timeout was over." },
+    { "passed", RV_STATS_COUNTER, "Client connections that were handed to another worker." },
+    { "taken", RV_STATS_COUNTER, "Client connections that came from another worker." },
     { "waiting", RV_STATS_GAUGE, "Idle client connections." },
     { "reading", RV_STATS_GAUGE, "Client connections whose request is being read." },
     { "writing", RV_STATS_GAUGE, "Client connections that are being answered." },
@@ -82,16 +85,10 @@ new_connection(rv_connections_t *all, const rv_acceptor_client_t *client)
     return c;
 }
 
-static void
-take(void *data, const rv_acceptor_client_t *client)
+static rv_connection_t *
+add_connection(rv_connections_t *all, const rv_acceptor_client_t *client)
 {
-    rv_connections_t *all = data;
     rv_connection_t *c = new_connection(all, client);
-    const rv_stats_change_t changes[] = {
-        { (unsigned) all->accepts, 1 },
-        { (unsigned) all->handled, 1 },
-        { (unsigned) all->state[RV_CONNECTION_WAITING], 1 },
-    };
 
     c->next = all->open;
     c->link = &all->open;
@@ -99,12 +96,58 @@ take(void *data, const rv_acceptor_client_t *client)
         c->next->link = &c->next;
     all->open = c;
     all->count++;
-    rv_stats_apply(all->stats, changes, rv_countof(changes));
+    return c;
+}
 
+static void
+keep_to_limit(rv_connections_t *all)
+{
     if (all->count >= all->limit && rv_acceptors_pause(all->acceptors, RV_ACCEPTOR_LIMIT))
         rv_log(RV_LOG_WARN, 0, "%u worker_connections are in use, accepting pauses", all->limit);
+}
+
+static void
+take(void *data, const rv_acceptor_client_t *client)
+{
+    rv_connections_t *all = data;
+    rv_connection_t *c = add_connection(all, client);
+    const rv_stats_change_t changes[] = {
+        { (unsigned) all->accepts, 1 },
+        { (unsigned) all->handled, 1 },
+        { (unsigned) all->state[RV_CONNECTION_WAITING], 1 },
+    };
+
+    rv_stats_apply(all->stats, changes, rv_countof(changes));
+    c->fresh = 1;
+    if (all->fresh != NULL && all->fresh(c, all->fresh_data) == RV_OK)
+        return;
+    c->fresh = 0;
+
+    keep_to_limit(all);
     rv_activity_note(RV_ACTIVITY_SERVING, c->listener, 0);
     c->service->open(c);
+}
+
+rv_connection_t *
+rv_connections_take(
+    rv_connections_t *all, const rv_acceptor_client_t *client, rv_connection_state_t state)
+{
+    if (prepare(all) != RV_OK)
+        return NULL;
+
+    rv_connection_t *c = add_connection(all, client);
+    const rv_stats_change_t changes[] = {
+        { (unsigned) all->taken, 1 },
+        { (unsigned) all->state[state], 1 },
+    };
+
+    c->state = (uint8_t) state;
+    rv_stats_apply(all->stats, changes, rv_countof(changes));
+    if (!all->draining) {
+        keep_to_limit(all);
+        rv_acceptors_see(all->acceptors, c->fd);
+    }
+    return c;
 }
 
 /* --- all of them ------------------------------------------------------------------- */
@@ -125,6 +168,8 @@ rv_connections_create(rv_loop_t *loop, rv_stats_t *stats, unsigned limit)
     all->accepts = rv_stats_find(stats, module, "accepts");
     all->handled = rv_stats_find(stats, module, "handled");
     all->aborted = rv_stats_find(stats, module, "aborted");
+    all->passed = rv_stats_find(stats, module, "passed");
+    all->taken = rv_stats_find(stats, module, "taken");
     all->state[RV_CONNECTION_WAITING] = rv_stats_find(stats, module, "waiting");
     all->state[RV_CONNECTION_READING] = rv_stats_find(stats, module, "reading");
     all->state[RV_CONNECTION_WRITING] = rv_stats_find(stats, module, "writing");
@@ -158,6 +203,14 @@ int
 rv_connections_join(rv_connections_t *all, int fd, const rv_service_t *service, const void *conf)
 {
     return rv_acceptors_join(all->acceptors, fd, service, conf);
+}
+
+void
+rv_connections_on_fresh(
+    rv_connections_t *all, int (*fresh)(rv_connection_t *c, void *data), void *data)
+{
+    all->fresh = fresh;
+    all->fresh_data = data;
 }
 
 unsigned
@@ -194,6 +247,7 @@ rv_connections_drain(rv_connections_t *all)
 {
     rv_connection_t *next;
 
+    all->fresh = NULL; /* all workers of the generation may be about to go */
     rv_acceptors_drain(all->acceptors);
     all->draining = 1;
     for (rv_connection_t *c = all->open; c != NULL; c = next) {
@@ -213,6 +267,12 @@ unsigned
 rv_connections_count(const rv_connections_t *all)
 {
     return all->count;
+}
+
+rv_connection_t *
+rv_connections_each(const rv_connections_t *all, const rv_connection_t *after)
+{
+    return after == NULL ? all->open : after->next;
 }
 
 rv_loop_t *
@@ -309,12 +369,21 @@ rv_connection_peer(const rv_connection_t *c, rv_addr_t *addr)
 }
 
 void
-rv_connection_close(rv_connection_t *c)
+rv_connection_count(const rv_connection_t *c, int by)
+{
+    const rv_stats_change_t change = { (unsigned) c->all->state[c->state], by };
+
+    rv_stats_apply(c->all->stats, &change, 1);
+}
+
+/* `change` is counted with it. */
+static void
+end_connection(rv_connection_t *c, const rv_stats_change_t *change)
 {
     rv_connections_t *all = c->all;
-    rv_stats_change_t gone = { (unsigned) all->state[c->state], -1 };
 
-    c->service->close(c);
+    if (!c->fresh)
+        c->service->close(c);
     stop_watching(c);
     rv_fd_close(&c->fd);
 
@@ -324,7 +393,23 @@ rv_connection_close(rv_connection_t *c)
     c->next = all->free;
     all->free = c;
     all->count--;
-    rv_stats_apply(all->stats, &gone, 1);
+    rv_stats_apply(all->stats, change, 1);
     if (all->acceptors != NULL && all->count < all->limit)
         rv_acceptors_resume(all->acceptors);
+}
+
+void
+rv_connection_close(rv_connection_t *c)
+{
+    const rv_stats_change_t gone = { (unsigned) c->all->state[c->state], -1 };
+
+    end_connection(c, &gone);
+}
+
+void
+rv_connection_passed(rv_connection_t *c)
+{
+    const rv_stats_change_t one = { (unsigned) c->all->passed, 1 };
+
+    end_connection(c, &one);
 }

@@ -9,6 +9,7 @@
 #ifndef RV_CONNECTION_H
 #define RV_CONNECTION_H
 
+#include "rv_acceptor.h"
 #include "rv_addr.h"
 #include "rv_base.h"
 #include "rv_loop.h"
@@ -26,7 +27,16 @@ typedef enum {
 typedef struct rv_connection_s rv_connection_t;
 typedef struct rv_connections_s rv_connections_t;
 
-/* Each may be called with the connection closed inside it. */
+/* What a service has read of a client and not answered yet. */
+typedef struct {
+    const void *bytes;
+    size_t length;
+    const void *state; /* what the service knows of them, with no pointers in it */
+    size_t state_length;
+    int64_t began; /* us, rv_loop_now_usec: when the first of them came */
+} rv_connection_read_t;
+
+/* Each but pack may be called with the connection closed inside it. */
 typedef struct {
     const char *name;
     /* A client has connected: watch it, or close it. */
@@ -38,6 +48,16 @@ typedef struct {
     void (*drain)(rv_connection_t *c);
     /* Give back c->data; the descriptor is closed after this. */
     void (*close)(rv_connection_t *c);
+
+    /*
+     * Both or neither; without them a connection stays in the worker that has opened it.
+     * pack: may it go to another worker just now? RV_OK, and *read (zeroed before) is what
+     * goes with it, as it is until close is called. RV_ERROR: not while it is as it is.
+     * unpack: in place of open, in the other worker: go on where it stood. c->requests and
+     * c->opened are as they were, and it is counted in the state that it had.
+     */
+    int (*pack)(const rv_connection_t *c, rv_connection_read_t *read);
+    void (*unpack)(rv_connection_t *c, const rv_connection_read_t *read);
 } rv_service_t;
 
 struct rv_connection_s {
@@ -55,6 +75,7 @@ struct rv_connection_s {
     uint8_t state;
     uint8_t watching; /* RV_LOOP_READ, RV_LOOP_WRITE, 0: nothing */
     uint8_t peer_length;
+    uint8_t fresh; /* the service has not heard of it yet */
     union {
         struct sockaddr sa;
         struct sockaddr_in in;
@@ -62,7 +83,12 @@ struct rv_connection_s {
     } peer; /* of a unix socket nothing but the family */
 };
 
-/* The definitions of the counters, for rv_stats_define(…, "connections", …). */
+/*
+ * The definitions of the counters, for rv_stats_define(…, "connections", …). One that is
+ * passed to another worker is counted as accepted and handled where it was accepted, at
+ * once: so accepts >= handled in each row. Its state is counted where it is, and on its way
+ * between two workers nowhere.
+ */
 extern const rv_stats_def_t rv_connection_stats[];
 
 /* At most `limit` connections; counts go to stats. NULL where memory is short. */
@@ -71,6 +97,11 @@ rv_connections_t *rv_connections_create(rv_loop_t *loop, rv_stats_t *stats, unsi
 /* Leaves so many descriptors (half of all, at most) to others than clients:
  * what the master passes must find room. */
 void rv_connections_reserve(rv_connections_t *all, unsigned count);
+
+/* From now on who is accepted is shown to `fresh` before the service hears of it, until the
+ * worker drains. RV_OK: it has been passed to another worker. */
+void rv_connections_on_fresh(
+    rv_connections_t *all, int (*fresh)(rv_connection_t *c, void *data), void *data);
 
 /* Closes all that is left, without a word to the clients. */
 void rv_connections_destroy(rv_connections_t *all);
@@ -94,6 +125,10 @@ unsigned rv_connections_abort(rv_connections_t *all);
 
 int rv_connections_draining(const rv_connections_t *all);
 unsigned rv_connections_count(const rv_connections_t *all);
+
+/* Every one that is open: begin with NULL, NULL after the last. */
+rv_connection_t *rv_connections_each(const rv_connections_t *all, const rv_connection_t *after);
+
 rv_loop_t *rv_connections_loop(const rv_connections_t *all);
 rv_stats_t *rv_connections_stats(const rv_connections_t *all);
 
@@ -129,5 +164,20 @@ void rv_connection_set_state(rv_connection_t *c, rv_connection_state_t state,
 void rv_connection_peer(const rv_connection_t *c, rv_addr_t *addr);
 
 void rv_connection_close(rv_connection_t *c);
+
+/* --- for rv_connection_pass ------------------------------------------------------ */
+
+/* A client that another worker has accepted, in this state; the service is not called.
+ * client->fd is taken over. There may be more than the limit then, and nobody is accepted
+ * until there are fewer. NULL: no memory, and fd is the caller's. */
+rv_connection_t *rv_connections_take(
+    rv_connections_t *all, const rv_acceptor_client_t *client, rv_connection_state_t state);
+
+/* Counts it in its state once more (1) or once less (-1). */
+void rv_connection_count(const rv_connection_t *c, int by);
+
+/* Another worker has it, and it is not counted here any more: as rv_connection_close, but
+ * for that. */
+void rv_connection_passed(rv_connection_t *c);
 
 #endif

@@ -11,6 +11,7 @@
 #include "rv_http_body.h"
 #include "rv_http_count.h"
 #include "rv_http_defer.h"
+#include "rv_http_pass.h"
 #include "rv_http_reply.h"
 #include "rv_http_route.h"
 #include "rv_http_stream.h"
@@ -346,12 +347,25 @@ http_close(rv_connection_t *c)
     rv_http_request_release(c);
 }
 
+static void
+http_unpack(rv_connection_t *c, const rv_connection_read_t *read)
+{
+    if (read->length == 0)
+        wait_for_request(c);
+    else if (rv_http_pass_unpack(c, read) == RV_OK)
+        go_on(c->data);
+    else
+        rv_connection_close(c);
+}
+
 static const rv_service_t service = {
     .name = "http",
     .open = http_open,
     .ready = http_ready,
     .drain = http_drain,
     .close = http_close,
+    .pack = rv_http_pass_pack,
+    .unpack = http_unpack,
 };
 
 /* --- the module ------------------------------------------------------------------------------ */

@@ -58,6 +58,8 @@ rv_http_count_answer(rv_http_request_t *r)
 {
     size_t i = r->answered[0].count > 0 && r->answered[0].began != r->began ? 1 : 0;
 
+    if (r->foreign) /* no row has more durations than requests */
+        return;
     if (r->answered[i].count == 0)
         r->answered[i].began = r->began;
     r->answered[i].count++;

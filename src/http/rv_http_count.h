@@ -18,7 +18,8 @@ void rv_http_count_request(rv_http_request_t *r, rv_connection_state_t state);
 /* Counts it as refused, too. */
 void rv_http_count_refused(rv_http_request_t *r);
 
-/* Notes that the answer is in `out`, for its time to be taken when it has been sent. */
+/* Notes that the answer is in `out`, for its time to be taken when it has been sent; not
+ * that of a request which another worker has counted. */
 void rv_http_count_answer(rv_http_request_t *r);
 
 /* Takes the time of the answers that were noted, and enters a state: in most

@@ -194,7 +194,7 @@ void
 rv_http_request_next(rv_http_request_t *r)
 {
     r->phase = RV_HTTP_HEAD_PHASE;
-    r->counted = 0;
+    r->counted = r->foreign = 0;
     r->location = NULL;
     rv_http_body_free(r);
     r->began = r->received;

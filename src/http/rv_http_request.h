@@ -44,6 +44,7 @@ struct rv_http_request_s {
     int64_t began;                      /* us: its first byte */
     int64_t received;                   /* us: the last bytes */
     unsigned counted : 1;               /* as a request */
+    unsigned foreign : 1;               /* by another worker */
     unsigned keep : 1;                  /* the connection, after this answer */
     unsigned linger : 1;                /* before closing: the client may still be sending */
     unsigned closing : 1;               /* no request after what is in `out` */

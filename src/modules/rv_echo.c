@@ -82,12 +82,31 @@ echo_close(rv_connection_t *c)
     (void) c; /* nothing hangs on c->data */
 }
 
+/* May the client go to another worker, and what was read of it and not echoed? Always, nothing. */
+static int
+echo_pack(const rv_connection_t *c, rv_connection_read_t *read)
+{
+    (void) c;
+    (void) read;
+    return RV_OK;
+}
+
+/* One has come from another worker. */
+static void
+echo_unpack(rv_connection_t *c, const rv_connection_read_t *read)
+{
+    (void) read;
+    echo_open(c);
+}
+
 static const rv_service_t service = {
     .name = "echo",
     .open = echo_open,
     .ready = echo_ready,
     .drain = echo_drain,
     .close = echo_close,
+    .pack = echo_pack,
+    .unpack = echo_unpack,
 };
 
 /* --- the hooks, in the order of their calls --------------------------------------------- */

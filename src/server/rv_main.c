@@ -7,6 +7,7 @@
 #include "rv_announce.h"
 #include "rv_build.h"
 #include "rv_command.h"
+#include "rv_connection_pass.h"
 #include "rv_cycle.h"
 #include "rv_daemon.h"
 #include "rv_fd.h"
@@ -232,6 +233,8 @@ failed:
 static int
 register_messages(void)
 {
+    if (rv_mesh_register("connections", rv_connection_pass_messages) != RV_OK)
+        return RV_ERROR; /* there are none before it */
     for (size_t i = 0; rv_modules[i] != NULL; i++) {
         if (rv_modules[i]->messages == NULL
             || rv_mesh_register(rv_modules[i]->name, rv_modules[i]->messages) == RV_OK)

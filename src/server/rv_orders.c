@@ -16,6 +16,7 @@
 #include "rv_worker.h"
 
 #include <errno.h>
+#include <sys/socket.h>
 
 enum { TURN = 64 /* messages in one step of the loop: clients are to have their turn too */ };
 
@@ -187,9 +188,25 @@ rv_orders_receive(rv_worker_t *w)
             if (rv_channel_counts(ch)->refused == 1)
                 rv_log(RV_LOG_ERROR, 0, "malformed message on the channel refused");
         } else { /* nobody can speak to us any more */
-            w->orphaned = 1;
+            w->orphaned = !w->deaf;
             rv_loop_unwatch_channel(ch);
+            if (w->deaf) /* but we can */
+                (void) rv_loop_watch_channel(w->loop, ch, NULL, NULL);
             return;
         }
     }
+}
+
+void
+rv_orders_close(rv_worker_t *w)
+{
+    rv_process_t *self = rv_process_self();
+
+    if (self == NULL || w->deaf)
+        return;
+
+    /* what the kernel has taken until now can still be received */
+    w->deaf = 1;
+    (void) shutdown(rv_channel_fd(self->channel[1]), SHUT_RD);
+    rv_orders_receive(w);
 }

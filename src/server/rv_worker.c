@@ -10,6 +10,7 @@
 #include "rv_activity.h"
 #include "rv_announce.h"
 #include "rv_backtrace.h"
+#include "rv_connection_pass.h"
 #include "rv_control.h"
 #include "rv_counts.h"
 #include "rv_daemon.h"
@@ -123,6 +124,19 @@ init_modules(rv_worker_t *w)
     return RV_OK;
 }
 
+/* Clients that other workers pass to this one. */
+static int
+init_passing(rv_worker_t *w)
+{
+    if (rv_connection_pass_init(w->connections) != RV_OK)
+        return RV_ERROR;
+    for (const rv_cycle_listener_t *l = w->cycle->listeners; l != NULL; l = l->next) {
+        if (rv_connection_pass_listener(l->number, l->service, l->conf) != RV_OK)
+            return RV_ERROR;
+    }
+    return RV_OK;
+}
+
 static int
 init(rv_worker_t *w)
 {
@@ -147,7 +161,7 @@ init(rv_worker_t *w)
 
     /* a reload passes as many channels as there are workers, and logs */
     rv_connections_reserve(w->connections, cycle->workers + RV_WORKER_SPARE);
-    return RV_OK;
+    return init_passing(w);
 }
 
 /* For leave_terminal, which comes after a chroot. */
@@ -278,6 +292,8 @@ take_signals(rv_worker_t *w, int alone)
 static int
 drained(rv_worker_t *w)
 {
+    if (rv_connections_count(w->connections) == 0)
+        rv_orders_close(w); /* a client that was passed to it may be on its way */
     if (rv_connections_count(w->connections) == 0) {
         w->deadline = rv_min(w->deadline, rv_loop_now() + LAST_WORDS_MSEC);
         if (!rv_mesh_is_waiting())
@@ -337,6 +353,7 @@ static void
 finish(rv_worker_t *w)
 {
     rv_activity_note(RV_ACTIVITY_EXITING, 0, 0);
+    rv_connection_pass_finish();
     if (w->connections != NULL)
         rv_connections_destroy(w->connections);
     w->connections = NULL;

@@ -1,0 +1,97 @@
+/*
+ * rv_http_pass: what goes with a client to another worker.
+ *
+ * The parser decodes the path in its place, so what it has looked at cannot be parsed once
+ * more: it goes on where it stood. Its pointers into the bytes are sent as offsets.
+ */
+#include "rv_http_pass.h"
+
+#include <string.h>
+
+enum { NONE = 0 }; /* no offset: in front of a text there is the method */
+
+typedef struct {
+    rv_http_parser_t parser;
+    size_t path, query, accept;
+} packed_t;
+
+static size_t
+offset_of(const rv_http_request_t *r, const char *text)
+{
+    return text == NULL ? NONE : (size_t) (text - (r->in + r->start));
+}
+
+int
+rv_http_pass_pack(const rv_connection_t *c, rv_connection_read_t *read)
+{
+    static packed_t packed; /* until it is sent */
+    const rv_http_request_t *r = c->data;
+
+    if (r == NULL)
+        return RV_OK;
+    if (c->state != RV_CONNECTION_READING || r->phase != RV_HTTP_HEAD_PHASE || r->out_length > 0)
+        return RV_ERROR;
+
+    packed.parser = r->parser;
+    packed.path = offset_of(r, r->parser.path);
+    packed.query = offset_of(r, r->parser.query);
+    packed.accept = offset_of(r, r->parser.accept);
+    packed.parser.path = packed.parser.query = packed.parser.accept = NULL;
+    *read = (rv_connection_read_t){ .bytes = r->in + r->start,
+        .length = r->filled - r->start,
+        .state = &packed,
+        .state_length = sizeof(packed),
+        .began = r->began };
+    return RV_OK;
+}
+
+/* A text that ends within what was looked at. */
+static int
+is_text(const rv_connection_read_t *read, size_t offset, size_t scanned)
+{
+    const char *text = (const char *) read->bytes + offset;
+
+    return offset == NONE || (offset < scanned && memchr(text, '\0', scanned - offset) != NULL);
+}
+
+static int
+is_sound(const rv_connection_read_t *read, const packed_t *p)
+{
+    size_t scanned = p->parser.scanned;
+
+    return scanned <= read->length && p->parser.line <= scanned
+        && p->parser.head_length <= read->length && is_text(read, p->path, scanned)
+        && is_text(read, p->query, scanned) && is_text(read, p->accept, scanned);
+}
+
+static char *
+text_at(rv_http_request_t *r, size_t offset)
+{
+    return offset == NONE ? NULL : r->in + offset;
+}
+
+int
+rv_http_pass_unpack(rv_connection_t *c, const rv_connection_read_t *read)
+{
+    packed_t packed;
+
+    if (read->state_length != sizeof(packed))
+        return RV_ERROR;
+    memcpy(&packed, read->state, sizeof(packed));
+    if (!is_sound(read, &packed))
+        return RV_ERROR;
+
+    rv_http_request_t *r = rv_http_request_take(c);
+    if (r == NULL || read->length > r->room)
+        return RV_ERROR;
+
+    memcpy(r->in, read->bytes, read->length);
+    r->filled = read->length;
+    r->began = read->began;
+    r->counted = r->foreign = 1;
+    r->parser = packed.parser;
+    r->parser.path = text_at(r, packed.path);
+    r->parser.query = text_at(r, packed.query);
+    r->parser.accept = text_at(r, packed.accept);
+    return RV_OK;
+}
