@@ -251,6 +251,8 @@ static const rv_directive_t main_directives[] = {
 static const rv_directive_t events_directives[] = {
     { "worker_connections", rv_conf_set_uint, offsetof(rv_core_events_t, worker_connections),
         "1024", "client connections of a worker at a time (N)", &connections, 0 },
+    { "accept_balance", rv_conf_set_flag, offsetof(rv_core_events_t, accept_balance), "off",
+        "a worker with more than its share passes new clients to others (on|off)", NULL, 0 },
     { "use", set_use, offsetof(rv_core_events_t, use), NULL,
         "libevent's method; otherwise the best (epoll|poll|select|...)", NULL, 0 },
     { .name = NULL },

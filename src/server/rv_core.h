@@ -55,7 +55,8 @@ typedef struct {
 
 typedef struct {
     uint64_t worker_connections;
-    const char *use; /* libevent's method; NULL: the best */
+    int accept_balance; /* workers that have many clients pass new ones on */
+    const char *use;    /* libevent's method; NULL: the best */
 } rv_core_events_t;
 
 typedef struct {

@@ -124,7 +124,7 @@ init_modules(rv_worker_t *w)
     return RV_OK;
 }
 
-/* Clients that other workers pass to this one. */
+/* Clients that other workers pass to this one, and the other way round. */
 static int
 init_passing(rv_worker_t *w)
 {
@@ -134,6 +134,13 @@ init_passing(rv_worker_t *w)
         if (rv_connection_pass_listener(l->number, l->service, l->conf) != RV_OK)
             return RV_ERROR;
     }
+    if (!w->cycle->events->accept_balance || rv_process_self() == NULL)
+        return RV_OK;
+
+    w->balance = rv_balance_create(w->stats, (unsigned) w->cycle->events->worker_connections);
+    if (w->balance == NULL)
+        return RV_ERROR;
+    rv_connections_on_fresh(w->connections, rv_balance_fresh, w->balance);
     return RV_OK;
 }
 
@@ -357,6 +364,7 @@ finish(rv_worker_t *w)
     if (w->connections != NULL)
         rv_connections_destroy(w->connections);
     w->connections = NULL;
+    rv_balance_free(w->balance);
     for (size_t i = 0; rv_modules[i] != NULL; i++) {
         if (rv_modules[i]->exit_worker != NULL)
             rv_modules[i]->exit_worker(w);

@@ -7,12 +7,14 @@
 #ifndef RV_WORKER_H
 #define RV_WORKER_H
 
+#include "rv_balance.h"
 #include "rv_cycle.h"
 
 struct rv_worker_s {
     rv_cycle_t *cycle;
     rv_loop_t *loop;
     rv_connections_t *connections;
+    rv_balance_t *balance; /* NULL: off */
     rv_stats_t *stats;
     unsigned number; /* 0..n-1 in its generation */
 

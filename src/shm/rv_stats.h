@@ -162,6 +162,9 @@ void rv_stats_snapshot(const rv_stats_t *st, uint64_t *values, unsigned cells);
 /* Copies one row: RV_DONE where nobody has it. */
 int rv_stats_row(const rv_stats_t *st, unsigned row, rv_stats_owner_t *owner, uint64_t *values);
 
+/* How many rows have ever been used; all of them are below that. */
+unsigned rv_stats_rows(const rv_stats_t *st);
+
 /* 0: it was cut off, and not all that this process would show is there. */
 int rv_stats_is_whole(const rv_stats_t *st);
 
@@ -185,6 +188,13 @@ typedef struct {
     uint64_t heartbeat; /* ms; 0: none yet */
     const uint64_t *values;
 } rv_stats_process_t;
+
+/*
+ * For who looks often: who a row belongs to, and `count` of its values from that cell on,
+ * p->values, which may be of different moments. RV_DONE: nobody has it.
+ */
+int rv_stats_glance(const rv_stats_t *st, unsigned row, unsigned cell, unsigned count,
+    uint64_t *values, rv_stats_process_t *p);
 
 /* All that there is to show, at one moment. */
 typedef struct {

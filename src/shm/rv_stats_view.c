@@ -207,6 +207,32 @@ rv_stats_row(const rv_stats_t *st, unsigned row, rv_stats_owner_t *owner, uint64
     return RV_OK;
 }
 
+unsigned
+rv_stats_rows(const rv_stats_t *st)
+{
+    return rv_min(atomic_load(&st->header->rows_used), st->at.rows);
+}
+
+int
+rv_stats_glance(const rv_stats_t *st, unsigned row, unsigned cell, unsigned count, uint64_t *values,
+    rv_stats_process_t *p)
+{
+    if (row >= st->at.rows || count > st->at.cells || cell > st->at.cells - count)
+        return RV_DONE;
+
+    const rv_stats_row_ref_t ref = rv_stats_layout_row(st, row);
+    if (atomic_load_explicit(&ref.row->master, memory_order_acquire) == 0
+        || atomic_load(&ref.row->pid) == 0)
+        return RV_DONE;
+
+    read_owner(ref.row, &p->owner);
+    p->heartbeat = atomic_load(&ref.row->heartbeat);
+    for (unsigned i = 0; i < count; i++)
+        values[i] = load(&ref.value[cell + i]);
+    p->values = values;
+    return RV_OK;
+}
+
 void
 rv_stats_master(const rv_stats_t *st, rv_stats_master_t *master)
 {
