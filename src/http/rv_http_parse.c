@@ -248,13 +248,25 @@ set_expect(rv_http_parser_t *p, text_t value)
 
 /* The byte behind it is a blank or of the line's end. */
 static int
-set_accept(rv_http_parser_t *p, text_t value)
+keep_first(char **field, text_t value)
 {
-    if (p->accept == NULL) {
-        p->accept = (char *) (uintptr_t) value.text;
-        p->accept[value.length] = '\0';
+    if (*field == NULL) {
+        *field = (char *) (uintptr_t) value.text;
+        (*field)[value.length] = '\0';
     }
     return RV_OK;
+}
+
+static int
+set_accept(rv_http_parser_t *p, text_t value)
+{
+    return keep_first(&p->accept, value);
+}
+
+static int
+set_last_event_id(rv_http_parser_t *p, text_t value)
+{
+    return keep_first(&p->last_event_id, value);
 }
 
 typedef struct {
@@ -269,6 +281,7 @@ static const field_t fields[] = {
     { { TEXT("Connection") }, set_connection },
     { { TEXT("Expect") }, set_expect },
     { { TEXT("Accept") }, set_accept },
+    { { TEXT("Last-Event-ID") }, set_last_event_id },
 };
 
 /* A folded line begins with a blank, so it has no name: 400. */

@@ -36,8 +36,9 @@ typedef struct {
     unsigned minor; /* HTTP/1.minor */
     char *path;     /* in the buffer: decoded, normalised, NUL-terminated */
     size_t path_length;
-    char *query;  /* in the buffer, as sent, NUL-terminated; NULL: none */
-    char *accept; /* the first Accept field, the same */
+    char *query;         /* in the buffer, as sent, NUL-terminated; NULL: none */
+    char *accept;        /* the first Accept field, the same */
+    char *last_event_id; /* and Last-Event-ID */
 
     /* header fields */
     unsigned has_host : 1;

@@ -130,6 +130,8 @@ compact(rv_http_request_t *r)
         r->parser.query -= from;
     if (r->parser.accept != NULL)
         r->parser.accept -= from;
+    if (r->parser.last_event_id != NULL)
+        r->parser.last_event_id -= from;
 }
 
 size_t

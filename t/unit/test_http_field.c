@@ -205,6 +205,19 @@ START_TEST(what_the_client_accepts_is_kept)
 }
 END_TEST
 
+START_TEST(where_a_client_of_events_stood_is_kept)
+{
+    char head[] = "GET / HTTP/1.1\r\nHost: a\r\nlast-event-id:  17 \r\n"
+                  "Last-Event-ID: 18\r\nAccept: */*\r\n\r\n";
+    rv_http_parser_t p;
+
+    rv_http_parse_init(&p);
+    ck_assert_int_eq(rv_http_parse_head(&p, head, strlen(head)), RV_OK);
+    ck_assert_str_eq(p.last_event_id, "17");
+    ck_assert_str_eq(p.accept, "*/*");
+}
+END_TEST
+
 static const head_case_t expectations[] = {
     { "100-continue", FIELD("Expect: 100-continue"), RV_OK, PLAIN, HOST | CONTINUE | KEPT, 0 },
     { "any case", FIELD("EXPECT:100-CONTINUE "), RV_OK, PLAIN, HOST | CONTINUE | KEPT, 0 },
@@ -243,6 +256,7 @@ add(TCase *tcase)
     ADD_TABLE(tcase, a_connection_is_kept_as_version_and_options_say, connections);
     ADD_TABLE(tcase, an_expectation_is_told_apart, expectations);
     ADD_TABLE(tcase, what_the_client_accepts_is_kept, accepts);
+    tcase_add_test(tcase, where_a_client_of_events_stood_is_kept);
 }
 
 int
