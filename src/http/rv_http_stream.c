@@ -39,6 +39,7 @@ struct rv_http_stream_s {
     unsigned broken : 1;  /* to be closed, whatever is unsent */
     unsigned stuck : 1;   /* the socket has no room */
     unsigned woken : 1;
+    unsigned wrote : 1; /* since options.sent was called */
 
     char *out;
     size_t room, length, sent;
@@ -209,6 +210,7 @@ rv_http_stream_write(rv_http_stream_t *s, const void *bytes, size_t length)
     put(s, bytes, length);
     if (s->chunked)
         put(s, "\r\n", 2);
+    s->wrote = 1;
     if (!s->stuck)
         wake(s);
     return RV_OK;
@@ -259,10 +261,16 @@ go_on(rv_http_stream_t *s)
     }
     s->stuck = sent == RV_AGAIN;
     short what = s->stuck ? RV_LOOP_READ | RV_LOOP_WRITE : RV_LOOP_READ;
-    if (c->watching == what && !s->ended)
-        return;
-    if (rv_connection_watch(c, what, s->ended ? send_timeout : NULL) != RV_OK)
+    if ((c->watching != what || s->ended)
+        && rv_connection_watch(c, what, s->ended ? send_timeout : NULL) != RV_OK) {
         rv_connection_close(c);
+        return;
+    }
+    if (sent == RV_OK && s->wrote) {
+        s->wrote = 0;
+        if (s->options.sent != NULL)
+            s->options.sent(s, s->data);
+    }
 }
 
 /* What the client sends is thrown away. 1: it has gone. */

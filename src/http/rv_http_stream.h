@@ -23,6 +23,9 @@ typedef struct {
      * called inside a function of this header, and once. */
     void (*close)(rv_http_stream_t *s, void *data);
 
+    /* All that was written has gone to the kernel: more may be written. NULL: never mind. */
+    void (*sent)(rv_http_stream_t *s, void *data);
+
     /* The worker drains: a last word may be written, and the stream is to be
      * ended soon. NULL: it is ended, and then closed as above. */
     void (*drain)(rv_http_stream_t *s, void *data);
