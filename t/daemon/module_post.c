@@ -167,7 +167,7 @@ on_answer(int result, const rv_mesh_message_t *answer, void *arg)
 
     (void) arg;
     count(outcomes[result == RV_OK ? 0 : result == RV_AGAIN ? 1 : 2]);
-    if (answer == NULL)
+    if (result != RV_OK)
         return;
     if (memcmp(answer->data, &self, sizeof(self)) != 0)
         atomic_fetch_add(&shared->astray, 1);
