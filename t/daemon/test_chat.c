@@ -107,7 +107,8 @@ join_all(void)
         snprintf(line, sizeof(line), "%s has joined", talkers[WORKERS - 1].name);
         talker_expect(&talkers[i], line);
     }
-    (void) ask_who(&talkers[WORKERS - 1], ""); /* it has heard what others have sent before */
+    for (int i = 0; i < WORKERS; i++) /* each has heard what any worker has sent before */
+        (void) ask_who(&talkers[i], "");
 }
 
 static pid_t
@@ -161,11 +162,11 @@ START_TEST(coming_and_going_is_told_to_all)
     talker_leave(one);
     for (int i = 0; i < WORKERS; i++) {
         snprintf(line, sizeof(line), "%s has joined", one->name);
-        talker_expect(&talkers[i], line);
+        talker_expect(&talkers[i], line); /* between these may be what others have said before */
         snprintf(line, sizeof(line), "%s: here I am", one->name);
-        talker_expect_next(&talkers[i], line);
+        talker_expect(&talkers[i], line);
         snprintf(line, sizeof(line), "%s has left", one->name);
-        talker_expect_next(&talkers[i], line);
+        talker_expect(&talkers[i], line);
     }
 }
 END_TEST
@@ -177,7 +178,7 @@ START_TEST(lines_of_one_client_arrive_in_order_everywhere)
     int next[WORKERS], from, line;
     char text[64];
 
-    start("", "");
+    start("channel_queue = 64m\n", ""); /* records of the portable form are large */
     join_all();
     for (int n = 0; n < LINES; n++) {
         for (int i = 0; i < WORKERS; i++) {
@@ -378,7 +379,7 @@ START_TEST(a_worker_that_sleeps_holds_up_nobody)
     static const char silent[] = "* worker 3 has not answered";
     char line[256];
 
-    start("channel_queue = 64k\n", "");
+    start("channel_queue = 512k\n", "");
     join_all();
     talker_t *hasty = join_at(1);
     snprintf(line, sizeof(line), "%s has joined", hasty->name);
