@@ -219,6 +219,7 @@ on_beat(int fd, short what, void *data)
     (void) what;
     (void) data;
     rv_events_listener_deliver();
+    rv_events_listener_retry();
     if (rv_loop_now() < next_greeting)
         return;
     next_greeting = rv_loop_now() + (int64_t) conf->heartbeat;

@@ -43,6 +43,7 @@ struct rv_events_listener_s {
     rv_http_stream_t *stream;
     rv_replay_cursor_t at; /* of one that is behind */
     int behind;
+    int blocked; /* it could not be read when it was to go on */
 };
 
 struct topic_s {
@@ -257,9 +258,9 @@ deliver_message(const rv_replay_message_t *m)
     add_event(t, m);
 }
 
-/* The next of all who stand here; NULL to begin with, and at the end. */
-static const rv_events_listener_t *
-each(const rv_events_listener_t *l)
+/* The next of all who stand here, or are behind; NULL to begin with, and at the end. */
+static rv_events_listener_t *
+each(rv_events_listener_t *l, int behind)
 {
     size_t bucket = 0;
     const topic_t *t = NULL;
@@ -271,7 +272,7 @@ each(const rv_events_listener_t *l)
     }
     for (;;) {
         for (; l != NULL; l = l->next) {
-            if (!l->behind)
+            if (l->behind == behind)
                 return l;
         }
         t = t == NULL ? topics[bucket] : t->next;
@@ -286,7 +287,7 @@ each(const rv_events_listener_t *l)
 void
 rv_events_listener_greet(void)
 {
-    for (const rv_events_listener_t *l = each(NULL); l != NULL; l = each(l))
+    for (rv_events_listener_t *l = each(NULL, 0); l != NULL; l = each(l, 0))
         (void) write_words(l, ":\nid: %" PRIu64 "\n\n", here.id);
 }
 
@@ -298,13 +299,15 @@ rv_events_listener_deliver(void)
 
     while (rv_events_ring_last() != here.id) {
         uint64_t after = here.id;
+        size_t length;
         int lost;
-        size_t length = rv_events_ring_read(&here, UINT64_MAX, batch, &lost);
 
+        if (rv_events_ring_read(&here, UINT64_MAX, batch, &length, &lost) != RV_OK)
+            return; /* the next beat comes */
         if (lost) { /* the ring went round while this worker slept */
             const uint64_t until = lost_until(batch, length, &here);
 
-            for (const rv_events_listener_t *l = each(NULL); l != NULL; l = each(l))
+            for (rv_events_listener_t *l = each(NULL, 0); l != NULL; l = each(l, 0))
                 tell_lost(l, after, until);
         }
         if (length == 0)
@@ -344,9 +347,12 @@ rv_events_listener_go_on(rv_events_listener_t *l)
 
     while (l->behind && written < PORTION) {
         uint64_t after = l->at.id;
+        size_t length;
         int lost;
-        size_t length = rv_events_ring_read(&l->at, here.id, batch, &lost);
 
+        l->blocked = rv_events_ring_read(&l->at, here.id, batch, &length, &lost) != RV_OK;
+        if (l->blocked)
+            return;
         if (lost)
             tell_lost(l, after, lost_until(batch, length, &l->at));
         if (length == 0) {
@@ -362,6 +368,18 @@ rv_events_listener_go_on(rv_events_listener_t *l)
                 written = PORTION; /* it is over, and will be closed */
         }
         clear_text(l->topic);
+    }
+}
+
+void
+rv_events_listener_retry(void)
+{
+    rv_events_listener_t *next;
+
+    for (rv_events_listener_t *l = each(NULL, 1); l != NULL; l = next) {
+        next = each(l, 1); /* before this one is behind no more */
+        if (l->blocked)
+            rv_events_listener_go_on(l);
     }
 }
 

@@ -37,6 +37,9 @@ void rv_events_listener_begin(
 /* Whenever the client has taken all that was written. */
 void rv_events_listener_go_on(rv_events_listener_t *l);
 
+/* Has those go on for whom that was not possible, since a process that is stopped held the ring. */
+void rv_events_listener_retry(void);
+
 /* It is told to come again soon, and where it stands. */
 void rv_events_listener_send_away(rv_events_listener_t *l);
 

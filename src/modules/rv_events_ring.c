@@ -7,6 +7,7 @@
  */
 #include "rv_events_ring.h"
 
+#include "rv_loop.h"
 #include "rv_zone_add.h"
 
 #include <errno.h>
@@ -14,7 +15,12 @@
 #include <string.h>
 #include <time.h>
 
-enum { LEAST = 1024 * 1024 }; /* bytes: what is asked for, unless [zone events] says more */
+enum {
+    LEAST = 1024 * 1024, /* bytes: what is asked for, unless [zone events] says more */
+    LOCK_MSEC = 20,      /* others have it for microseconds, unless they are stopped; */
+    SHUN_MSEC = 1000,    /* then it is not tried again for so long */
+    CARRY_MSEC = 1000
+};
 
 static rv_zone_t *zone; /* of this worker's generation; NULL: nobody wants one */
 
@@ -42,17 +48,20 @@ now_usec(void)
 }
 
 /* What the old one holds; its own workers may go on adding to it. */
-static void
+static int
 carry_over(rv_replay_t *r, rv_zone_t *old)
 {
     const rv_replay_t *from = old == NULL ? NULL : rv_zone_handle(old);
 
-    if (from == NULL || rv_zone_lock(old) == RV_ERROR)
-        return;
+    if (from == NULL)
+        return RV_OK;
+    if (rv_zone_lock_within(old, CARRY_MSEC) == RV_ERROR)
+        return errno == ETIMEDOUT ? RV_ERROR : RV_OK; /* else it is lost */
     from = rv_zone_handle(old);
     if (from != NULL && rv_replay_last(from) < rv_replay_last(r))
         rv_replay_copy(r, from);
     rv_zone_unlock(old);
+    return RV_OK;
 }
 
 static int
@@ -70,8 +79,7 @@ init(rv_zone_t *z, rv_zone_t *old, void *data)
         last = rv_max(last, rv_replay_last(from) + 1);
     if (memory == NULL || rv_replay_create(&r, memory, room / 64 * 64, last) != RV_OK)
         return RV_ERROR;
-    carry_over(&r, old);
-    return keep_handle(z, &r);
+    return carry_over(&r, old) == RV_OK ? keep_handle(z, &r) : RV_ERROR;
 }
 
 /* Others may be using it. What is not understood is not carried over either. */
@@ -118,16 +126,30 @@ rv_events_ring_use(const rv_cycle_t *cycle)
 
 /* --- messages ---------------------------------------------------------------------------- */
 
-/* Whoever was killed meanwhile has left it whole, or it is empty now. NULL: it is lost. */
+/* Whoever was killed meanwhile has left it whole, or it is empty now. NULL and errno. */
 static rv_replay_t *
 lock(void)
 {
-    if (zone == NULL || rv_zone_lock(zone) == RV_ERROR)
+    static int64_t shunned_until;
+
+    errno = EIO;
+    if (zone == NULL)
         return NULL;
+    if (rv_loop_now() < shunned_until) {
+        errno = ETIMEDOUT;
+        return NULL;
+    }
+    if (rv_zone_lock_within(zone, LOCK_MSEC) == RV_ERROR) {
+        if (errno == ETIMEDOUT)
+            shunned_until = rv_loop_now() + SHUN_MSEC;
+        return NULL;
+    }
 
     rv_replay_t *r = rv_zone_handle(zone);
-    if (r == NULL)
+    if (r == NULL) {
         rv_zone_unlock(zone);
+        errno = EIO;
+    }
     return r;
 }
 
@@ -136,10 +158,8 @@ rv_events_ring_append(const char *topic, const char *text, size_t length, uint64
 {
     rv_replay_t *r = lock();
 
-    if (r == NULL) {
-        errno = EIO;
+    if (r == NULL)
         return RV_ERROR;
-    }
     int result = rv_replay_append(r, topic, strlen(topic), text, length, id), err = errno;
     rv_zone_unlock(zone);
     errno = err;
@@ -154,15 +174,15 @@ rv_events_ring_last(void)
     return r == NULL ? 0 : rv_replay_last(r);
 }
 
-size_t
-rv_events_ring_read(rv_replay_cursor_t *cursor, uint64_t until, void *batch, int *lost)
+int
+rv_events_ring_read(
+    rv_replay_cursor_t *cursor, uint64_t until, void *batch, size_t *length, int *lost)
 {
     const rv_replay_t *r = lock();
 
-    *lost = 0;
     if (r == NULL)
-        return 0;
-    size_t length = rv_replay_read(r, cursor, until, batch, RV_EVENTS_RING_BATCH, lost);
+        return RV_ERROR;
+    *length = rv_replay_read(r, cursor, until, batch, RV_EVENTS_RING_BATCH, lost);
     rv_zone_unlock(zone);
-    return length;
+    return RV_OK;
 }

@@ -105,14 +105,19 @@ rv_lock_acquire(rv_lock_t *lock, rv_lock_repair_t repair, void *data)
 }
 
 int
-rv_lock_acquire_within(rv_lock_t *lock, unsigned seconds, rv_lock_repair_t repair, void *data)
+rv_lock_acquire_within(rv_lock_t *lock, unsigned msec, rv_lock_repair_t repair, void *data)
 {
     int error = pthread_mutex_trylock(&lock->mutex);
     struct timespec until;
 
     if (error == EBUSY) {
         clock_gettime(CLOCK_REALTIME, &until);
-        until.tv_sec += seconds;
+        until.tv_sec += msec / 1000;
+        until.tv_nsec += (long) (msec % 1000) * 1000000;
+        if (until.tv_nsec >= 1000000000) {
+            until.tv_nsec -= 1000000000;
+            until.tv_sec++;
+        }
         error = pthread_mutex_timedlock(&lock->mutex, &until);
     }
     return taken(lock, error, repair, data);

@@ -89,9 +89,9 @@ put_back(rv_stats_t *st)
 static int
 lock(rv_stats_t *st)
 {
-    enum { SECONDS = 2 };
+    enum { LIMIT_MSEC = 2000 };
 
-    if (rv_lock_acquire_within(&st->header->lock, SECONDS, complete_fold, st) == RV_ERROR)
+    if (rv_lock_acquire_within(&st->header->lock, LIMIT_MSEC, complete_fold, st) == RV_ERROR)
         return RV_ERROR;
 
     if (st->saved != NULL && !rv_stats_layout_is_whole(st))

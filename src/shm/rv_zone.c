@@ -252,6 +252,14 @@ rv_zone_lock(rv_zone_t *zone)
     return taken(zone, rv_lock_acquire(&rv_zone_layout_header(zone)->lock, repair, zone));
 }
 
+int
+rv_zone_lock_within(rv_zone_t *zone, unsigned msec)
+{
+    rv_lock_t *lock = &rv_zone_layout_header(zone)->lock;
+
+    return taken(zone, rv_lock_acquire_within(lock, msec, repair, zone));
+}
+
 void
 rv_zone_unlock(rv_zone_t *zone)
 {

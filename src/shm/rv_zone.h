@@ -133,6 +133,10 @@ void *rv_zone_content(const rv_zone_t *zone, size_t *room);
  * RV_ERROR: the lock is not held, init failed. The master logs and counts it (rv_zone_news).
  */
 int rv_zone_lock(rv_zone_t *zone);
+
+/* The same, but for so many milliseconds at most: RV_ERROR, errno ETIMEDOUT. Who holds it may be
+ * stopped, and a worker, or the master, has more to do than to wait for that. */
+int rv_zone_lock_within(rv_zone_t *zone, unsigned msec);
 void rv_zone_unlock(rv_zone_t *zone);
 
 /*

@@ -422,14 +422,14 @@ START_TEST(one_that_is_not_trusted_is_waited_for_only_so_long)
 {
     pid_t owner = spawn_owner();
 
-    ck_assert_int_eq(rv_lock_acquire_within(&shared->lock, 1, repair_well, shared), RV_ERROR);
+    ck_assert_int_eq(rv_lock_acquire_within(&shared->lock, 1000, repair_well, shared), RV_ERROR);
     ck_assert_int_eq(errno, ETIMEDOUT);
     ck_assert_int_eq(kill(owner, SIGKILL), 0);
     ck_assert_int_eq(waitpid(owner, NULL, 0), owner);
     ck_assert_int_eq(
-        rv_lock_acquire_within(&shared->lock, 1, repair_well, shared), RV_LOCK_REPAIRED);
+        rv_lock_acquire_within(&shared->lock, 1000, repair_well, shared), RV_LOCK_REPAIRED);
     rv_lock_release(&shared->lock);
-    ck_assert_int_eq(rv_lock_acquire_within(&shared->lock, 1, repair_well, shared), RV_OK);
+    ck_assert_int_eq(rv_lock_acquire_within(&shared->lock, 1000, repair_well, shared), RV_OK);
     ck_assert_int_eq(shared->repairs, 1);
     rv_lock_release(&shared->lock);
 }
