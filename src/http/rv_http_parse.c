@@ -59,6 +59,15 @@ static const unsigned char token_chars[256] = {
 
 /* clang-format on */
 
+char **
+rv_http_parse_text(rv_http_parser_t *p, size_t i)
+{
+    char **const texts[RV_HTTP_PARSE_TEXTS] = { &p->path, &p->query, &p->accept,
+        &p->last_event_id };
+
+    return i < RV_HTTP_PARSE_TEXTS ? texts[i] : NULL;
+}
+
 void
 rv_http_parse_init(rv_http_parser_t *p)
 {

@@ -11,8 +11,8 @@
 enum { NONE = 0 }; /* no offset: in front of a text there is the method */
 
 typedef struct {
-    rv_http_parser_t parser;
-    size_t path, query, accept;
+    rv_http_parser_t parser; /* without its texts */
+    size_t text[RV_HTTP_PARSE_TEXTS];
 } packed_t;
 
 static size_t
@@ -33,10 +33,12 @@ rv_http_pass_pack(const rv_connection_t *c, rv_connection_read_t *read)
         return RV_ERROR;
 
     packed.parser = r->parser;
-    packed.path = offset_of(r, r->parser.path);
-    packed.query = offset_of(r, r->parser.query);
-    packed.accept = offset_of(r, r->parser.accept);
-    packed.parser.path = packed.parser.query = packed.parser.accept = NULL;
+    for (size_t i = 0; i < RV_HTTP_PARSE_TEXTS; i++) {
+        char **text = rv_http_parse_text(&packed.parser, i);
+
+        packed.text[i] = offset_of(r, *text);
+        *text = NULL;
+    }
     *read = (rv_connection_read_t){ .bytes = r->in + r->start,
         .length = r->filled - r->start,
         .state = &packed,
@@ -58,10 +60,13 @@ static int
 is_sound(const rv_connection_read_t *read, const packed_t *p)
 {
     size_t scanned = p->parser.scanned;
+    int sound = scanned <= read->length && p->parser.line <= scanned
+        && p->parser.head_length <= read->length
+        && (p->text[0] != NONE || !rv_http_parse_has_line(&p->parser)); /* the path */
 
-    return scanned <= read->length && p->parser.line <= scanned
-        && p->parser.head_length <= read->length && is_text(read, p->path, scanned)
-        && is_text(read, p->query, scanned) && is_text(read, p->accept, scanned);
+    for (size_t i = 0; sound && i < RV_HTTP_PARSE_TEXTS; i++)
+        sound = is_text(read, p->text[i], scanned);
+    return sound;
 }
 
 static char *
@@ -90,8 +95,8 @@ rv_http_pass_unpack(rv_connection_t *c, const rv_connection_read_t *read)
     r->began = read->began;
     r->counted = r->foreign = 1;
     r->parser = packed.parser;
-    r->parser.path = text_at(r, packed.path);
-    r->parser.query = text_at(r, packed.query);
-    r->parser.accept = text_at(r, packed.accept);
+    for (size_t i = 0; i < RV_HTTP_PARSE_TEXTS; i++)
+        *rv_http_parse_text(&r->parser, i) = text_at(r, packed.text[i]);
+    r->parser.path_length = r->parser.path == NULL ? 0 : strlen(r->parser.path);
     return RV_OK;
 }

@@ -124,14 +124,12 @@ compact(rv_http_request_t *r)
     memmove(r->in, r->in + from, r->filled - from);
     r->filled -= from;
     r->start -= from;
-    if (r->parser.path != NULL)
-        r->parser.path -= from;
-    if (r->parser.query != NULL)
-        r->parser.query -= from;
-    if (r->parser.accept != NULL)
-        r->parser.accept -= from;
-    if (r->parser.last_event_id != NULL)
-        r->parser.last_event_id -= from;
+    for (size_t i = 0; i < RV_HTTP_PARSE_TEXTS; i++) {
+        char **text = rv_http_parse_text(&r->parser, i);
+
+        if (*text != NULL)
+            *text -= from;
+    }
 }
 
 size_t
