@@ -8,7 +8,7 @@
  * What must not happen: that a client goes to and fro, so only one that has just been accepted is
  * passed, once; that a worker which is stopped or hangs gets many, so none goes to one that
  * gave no sign of life for a while, and no more than a few until they are seen to have been taken;
- * that two workers which know little of each other exchange clients, so there is a margin.
+ * that several fill the last places of one at once, so each keeps to its part; that two workers which know little of each other exchange clients, so there is a margin.
  */
 #include "rv_balance.h"
 
@@ -31,6 +31,7 @@ enum {
 typedef struct {
     rv_process_id_t id; /* pid 0: not one to pass to */
     uint64_t count;     /* of its clients, as far as is known */
+    uint64_t read;      /* how many they were when this was read */
     uint64_t taken;     /* by it, as it says */
     int64_t seen;       /* ms: when this was read */
     unsigned on_the_way;
@@ -120,6 +121,7 @@ read_row(rv_balance_t *b, unsigned row, int64_t now)
         peer->on_the_way = 0;
     peer->id = (rv_process_id_t){ p.owner.slot, p.owner.worker, p.owner.generation, p.owner.pid };
     peer->count = v[WAITING] + v[READING] + v[WRITING] + peer->on_the_way;
+    peer->read = peer->count;
     peer->taken = v[TAKEN];
     peer->seen = now;
     peer->refuses = 0;
@@ -155,6 +157,15 @@ keeps_up(rv_balance_t *b, unsigned row, int64_t now)
     return p->id.pid != 0 && p->on_the_way < ON_THE_WAY;
 }
 
+/* Others pass to it too: each keeps to its part of the places that were free. */
+static int
+has_room(const rv_balance_t *b, const peer_t *p)
+{
+    uint64_t places = b->limit > p->read ? b->limit - p->read : 0;
+
+    return places > 0 && p->count - p->read < rv_max(places / b->peers, (uint64_t) 1);
+}
+
 static peer_t *
 find_least(rv_balance_t *b, int64_t now)
 {
@@ -164,7 +175,7 @@ find_least(rv_balance_t *b, int64_t now)
         peer_t *p = &b->peer[i];
 
         if (p->id.pid != 0 && !p->refuses && (least == NULL || p->count < least->count)
-            && keeps_up(b, i, now))
+            && keeps_up(b, i, now) && has_room(b, p))
             least = p;
     }
     return least;
@@ -186,7 +197,11 @@ rv_balance_choose(rv_balance_t *b, unsigned count, int64_t now, rv_process_id_t 
     if (!full && count <= share + MARGIN + share / MARGIN_PART)
         return RV_DONE;
     peer_t *least = find_least(b, now);
-    if (least == NULL || (full ? least->count >= b->limit : least->count + 1 >= count))
+    if (least == NULL && full) { /* its part of what was known to be free is used up */
+        read_rows(b, now);
+        least = find_least(b, now);
+    }
+    if (least == NULL || (!full && least->count + 1 >= count))
         return RV_DONE;
 
     b->chosen = least;

@@ -51,9 +51,10 @@ rv_http_pass_pack(const rv_connection_t *c, rv_connection_read_t *read)
 static int
 is_text(const rv_connection_read_t *read, size_t offset, size_t scanned)
 {
-    const char *text = (const char *) read->bytes + offset;
+    const char *bytes = read->bytes;
 
-    return offset == NONE || (offset < scanned && memchr(text, '\0', scanned - offset) != NULL);
+    return offset == NONE
+        || (offset < scanned && memchr(bytes + offset, '\0', scanned - offset) != NULL);
 }
 
 static int
