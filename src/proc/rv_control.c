@@ -105,6 +105,23 @@ rv_control_order(const rv_process_t *p, rv_control_type_t order)
 }
 
 void
+rv_control_workers(unsigned generation, unsigned count)
+{
+    const uint32_t number = count;
+    const rv_message_t msg = { .type = RV_CONTROL_WORKERS,
+        .slot = RV_PROCESS_MASTER,
+        .length = sizeof(number),
+        .data = &number,
+        .fd = -1,
+        .key = order_key(RV_CONTROL_WORKERS) };
+
+    for (rv_process_t *p = rv_process_each(NULL); p != NULL; p = rv_process_each(p)) {
+        if (p->generation == generation && p->state != RV_PROCESS_DRAINING)
+            (void) rv_channel_send(p->channel[0], &msg);
+    }
+}
+
+void
 rv_control_reopen(unsigned output, int fd, uint32_t round)
 {
     const rv_control_log_t log = { output, round };
@@ -248,6 +265,19 @@ rv_control_log(const rv_message_t *msg, rv_control_log_t *log)
         return RV_ERROR;
 
     memcpy(log, msg->data, sizeof(*log));
+    return RV_OK;
+}
+
+int
+rv_control_count(const rv_message_t *msg, unsigned *count)
+{
+    uint32_t value;
+
+    if (msg->length != sizeof(value))
+        return RV_ERROR;
+
+    memcpy(&value, msg->data, sizeof(value));
+    *count = value;
     return RV_OK;
 }
 

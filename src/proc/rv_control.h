@@ -41,6 +41,7 @@ typedef enum {
     RV_CONTROL_REOPEN,    /* + descriptor: a log output */
     RV_CONTROL_REOPENED,  /* to the master: it is in use */
     RV_CONTROL_LISTEN,    /* + descriptor: a socket more of the listener of this index */
+    RV_CONTROL_WORKERS,   /* uint32_t: how many your generation is to have */
     RV_CONTROL_USER = 64  /* modules' types begin here */
 } rv_control_type_t;
 
@@ -63,6 +64,9 @@ unsigned rv_control_introduce(rv_process_t *p);
 
 /* Sends QUIT or TERMINATE. */
 int rv_control_order(const rv_process_t *p, rv_control_type_t order);
+
+/* Tells the workers of a generation that do not drain how many there are to be. */
+void rv_control_workers(unsigned generation, unsigned count);
 
 /* Passes a log's new descriptor to every worker; those of a round follow one another. */
 void rv_control_reopen(unsigned output, int fd, uint32_t round);
@@ -95,6 +99,9 @@ int rv_control_uncork(const rv_message_t *msg);
 /* What a REOPEN is about; RV_ERROR: it is malformed. And the answer to it. */
 int rv_control_log(const rv_message_t *msg, rv_control_log_t *log);
 int rv_control_reopened(const rv_control_log_t *log);
+
+/* The number that a WORKERS carries; RV_ERROR: it is malformed. */
+int rv_control_count(const rv_message_t *msg, unsigned *count);
 
 /* The index of the listener that a LISTEN is about; RV_ERROR: it is malformed. */
 int rv_control_index(const rv_message_t *msg, unsigned *index);

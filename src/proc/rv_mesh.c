@@ -17,7 +17,6 @@
 
 #include <errno.h>
 #include <string.h>
-#include <time.h>
 
 enum {
     TYPES = 256,
@@ -111,11 +110,14 @@ rv_mesh_next(unsigned *slot, rv_process_id_t *id)
 int
 rv_mesh_worker(unsigned number, rv_process_id_t *id)
 {
+    rv_process_id_t each;
     unsigned slot = 0;
 
-    while (rv_mesh_next(&slot, id) == RV_OK) {
-        if (id->worker == number)
-            return RV_OK;
+    while (rv_mesh_next(&slot, &each) == RV_OK) {
+        if (each.worker != number)
+            continue;
+        *id = each;
+        return RV_OK;
     }
     return RV_ERROR;
 }
@@ -286,23 +288,13 @@ rv_mesh_broadcast(int type, uint64_t about, const void *data, size_t length,
     return missed;
 }
 
-/* ms, as rv_mesh_settle is told */
-static int64_t
-now_msec(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t) t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
 int
 rv_mesh_call(const rv_process_id_t *to, int type, const void *data, size_t length, uint64_t msec,
     rv_mesh_answered_t answered, void *arg)
 {
     const rv_mesh_calls_entry_t entry = { .to = *to,
         .type = type,
-        .until = now_msec() + (int64_t) rv_min(msec, (uint64_t) INT32_MAX),
+        .until = rv_mesh_calls_until(msec),
         .answered = answered,
         .arg = arg };
     letter_t letter = { .type = type, .data = data, .length = length, .fd = -1 };

@@ -63,7 +63,7 @@ rv_process_id_t rv_mesh_master(void);
 rv_process_id_t rv_mesh_self(void);
 
 /* The worker that has this number in this generation (in the master: the youngest that it has one of).
- * RV_ERROR: there is none, or it is this one. */
+ * RV_ERROR: there is none, or it is this one; *id is as it was. */
 int rv_mesh_worker(unsigned number, rv_process_id_t *id);
 
 /*

@@ -8,6 +8,7 @@
 #include "rv_mesh_calls.h"
 
 #include <stdlib.h>
+#include <time.h>
 
 typedef struct call_s {
     struct call_s *next;
@@ -74,6 +75,16 @@ tell_none(call_t *call, int result)
     const rv_mesh_message_t none = { .from = call->entry.to, .type = call->entry.type, .fd = -1 };
 
     tell(call, result, &none);
+}
+
+int64_t
+rv_mesh_calls_until(uint64_t msec)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t) t.tv_sec * 1000 + t.tv_nsec / 1000000
+        + (int64_t) rv_min(msec, (uint64_t) INT32_MAX);
 }
 
 uint32_t

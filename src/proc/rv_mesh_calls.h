@@ -14,6 +14,9 @@ typedef struct {
     void *arg;
 } rv_mesh_calls_entry_t;
 
+/* When a call that is made now and has so many milliseconds is over. */
+int64_t rv_mesh_calls_until(uint64_t msec);
+
 /* Notes a call; its number, which is not 0. 0: no memory. */
 uint32_t rv_mesh_calls_add(const rv_mesh_calls_entry_t *entry);
 

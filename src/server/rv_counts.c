@@ -41,7 +41,7 @@ static const rv_stats_def_t channel[] = {
     { "dropped", RV_STATS_COUNTER,
         "Messages that waited and made way for others of their type, or lost their receiver." },
     { "queued", RV_STATS_GAUGE, "Messages that wait to be sent." },
-    { "queued_most", RV_STATS_GAUGE,
+    { "queued_most_bytes", RV_STATS_GAUGE,
         "Bytes: the most that have waited for one process, added up over those that sent." },
     { "delay", RV_STATS_HISTOGRAM, "Time from sending a message of a module to receiving it." },
     { NULL, 0, NULL },

@@ -34,6 +34,13 @@ on_known(rv_worker_t *w, rv_message_t *msg)
     (void) rv_control_uncork(msg);
 }
 
+/* One was taken away; one that is added shows itself by its OPEN. */
+static void
+on_workers(rv_worker_t *w, rv_message_t *msg)
+{
+    (void) rv_control_count(msg, &w->cycle->workers);
+}
+
 static void
 on_quit(rv_worker_t *w, rv_message_t *msg)
 {
@@ -139,6 +146,7 @@ static const struct {
     { RV_CONTROL_TERMINATE, on_terminate },
     { RV_CONTROL_REOPEN, on_reopen },
     { RV_CONTROL_LISTEN, on_listen },
+    { RV_CONTROL_WORKERS, on_workers },
 };
 
 static void

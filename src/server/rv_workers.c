@@ -373,6 +373,7 @@ rv_workers_remove(rv_cycle_t *cycle, rv_control_type_t order, int64_t kill_at)
     if (w->slot != -1)
         stop_one(rv_process_at((unsigned) w->slot), cycle, order, kill_at);
     *w = (rv_cycle_worker_t){ .slot = -1 };
+    rv_control_workers(cycle->generation, cycle->workers);
 }
 
 /* --- death --------------------------------------------------------------------------------- */

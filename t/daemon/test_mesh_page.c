@@ -164,6 +164,35 @@ START_TEST(client_that_leaves_is_not_waited_for)
 }
 END_TEST
 
+START_TEST(worker_that_was_taken_away_is_not_missed)
+{
+    ck_assert_int_eq(daemon_run(&d, "-s", "remove", NULL), 0);
+    wait_page("/mesh", 200, ": 3 of 3 peers answered\n");
+    ck_assert_int_eq(daemon_run(&d, "-s", "add", NULL), 0);
+    wait_page("/mesh", 200, ": 4 of 4 peers answered\n");
+}
+END_TEST
+
+/* One that dies young again and again is not started for a while. */
+START_TEST(worker_that_is_dead_is_not_there)
+{
+    pid_t pids[WORKERS];
+    const char *line;
+
+    for (int i = 0; i < 6; i++) {
+        daemon_wait_workers(&d, WORKERS);
+        ck_assert_int_eq(daemon_children(d.master, pids, WORKERS), WORKERS);
+        ck_assert_int_eq(kill(pids[WORKERS - 1], SIGKILL), 0);
+        daemon_wait_log(&d, "was killed by signal 9", i + 1);
+    }
+    wait_page("/mesh", 503, "not there");
+    line = strstr(text, "not there");
+    while (line > text && line[-1] != '\n')
+        line--;
+    ck_assert_int_eq(strncmp(line, "worker 3 ", 9), 0);
+}
+END_TEST
+
 START_TEST(one_process_has_no_peers)
 {
     daemon_signal(&d, "quit");
@@ -187,6 +216,8 @@ main(void)
     tcase_add_test(tc, stopped_worker_does_not_answer);
     tcase_add_test(tc, successor_of_a_killed_worker_answers);
     tcase_add_test(tc, client_that_leaves_is_not_waited_for);
+    tcase_add_test(tc, worker_that_was_taken_away_is_not_missed);
+    tcase_add_test(tc, worker_that_is_dead_is_not_there);
     tcase_add_test(tc, one_process_has_no_peers);
     return daemon_main(s);
 }
