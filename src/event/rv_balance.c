@@ -163,7 +163,7 @@ has_room(const rv_balance_t *b, const peer_t *p)
 {
     uint64_t places = b->limit > p->read ? b->limit - p->read : 0;
 
-    return places > 0 && p->count - p->read < rv_max(places / b->peers, (uint64_t) 1);
+    return places > 0 && p->count - p->read < rv_max(places / rv_max(b->peers, 1u), (uint64_t) 1);
 }
 
 static peer_t *
