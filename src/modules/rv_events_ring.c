@@ -105,9 +105,8 @@ repair(rv_zone_t *z, void *data)
     size_t room;
 
     (void) data;
-    if (r == NULL)
-        return RV_ERROR;
-    return rv_replay_check(&whole, rv_zone_content(z, &room), room / 64 * 64);
+    void *memory = rv_zone_content(z, &room);
+    return r == NULL ? RV_ERROR : rv_replay_check(&whole, memory, room / 64 * 64);
 }
 
 int

@@ -139,6 +139,31 @@ START_TEST(reload_that_would_have_to_wait_is_undone)
 }
 END_TEST
 
+/* One that is killed with the lock leaves all that was there. */
+START_TEST(what_is_kept_outlives_who_is_killed_with_the_lock)
+{
+    char line[64];
+    int64_t one = publish("one");
+    pid_t pid = fork();
+
+    ck_assert_int_ne(pid, -1);
+    if (pid == 0) {
+        (void) rv_lock_acquire(&zone->lock, NULL, NULL);
+        _exit(0);
+    }
+    ck_assert_int_eq(daemon_wait_process(&d, pid), 0);
+    ck_assert_int_eq(publish("two"), one + 1);
+    daemon_wait_log(&d, "zone \"events\" was repaired", 1);
+    ck_assert_int_eq(daemon_log_count(&d, "made anew"), 0);
+
+    snprintf(line, sizeof(line), "Last-Event-ID: %lld\r\n", (long long) one - 1);
+    sse_open(&d, &behind, "/events?topic=a", line);
+    expect_event(&behind, one, "one");
+    expect_event(&behind, one + 1, "two");
+    sse_close(&behind);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -147,6 +172,7 @@ main(void)
 
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_add_test(tc, nobody_is_held_up_and_nothing_is_missed);
+    tcase_add_test(tc, what_is_kept_outlives_who_is_killed_with_the_lock);
     tcase_add_test(tc, reload_that_would_have_to_wait_is_undone);
     return daemon_main(s);
 }
