@@ -93,7 +93,7 @@ rv_mesh_counts_t rv_mesh_counts(const rv_process_id_t *id);
  * RV_OK: the kernel has it, or it waits. RV_AGAIN: its queue is full (or, with the policy NOW, the kernel
  * does not take it): nothing was sent. RV_ERROR: there is no such process (ESRCH, EPIPE, ECONNRESET),
  * it is of another generation and the type is not for that, or nobody receives the type there (EPERM), or
- * memory or descriptors are short.
+ * memory or descriptors are short, or it is more than 256 MiB (EMSGSIZE).
  */
 int rv_mesh_send(const rv_process_id_t *to, int type, const void *data, size_t length, int fd);
 
@@ -103,8 +103,8 @@ int rv_mesh_send_about(
     const rv_process_id_t *to, int type, uint64_t about, const void *data, size_t length, int fd);
 
 /*
- * Sends to every other ready worker of this generation (in the master: to all workers of the youngest that is in force). Returns how many
- * it was not sent to; `told`, if not NULL, is called for each receiver with the result as of rv_mesh_send.
+ * Sends to every other worker of this generation, also to one that is just being started, or taken away (in
+ * the master: to all workers that serve). Returns how many it was not sent to; `told`, if not NULL, is called for each receiver with the result as of rv_mesh_send.
  */
 unsigned rv_mesh_broadcast(int type, uint64_t about, const void *data, size_t length,
     void (*told)(const rv_process_id_t *to, int result, void *arg), void *arg);
