@@ -144,8 +144,8 @@ lock(void)
         return NULL;
     }
 
-    rv_replay_t *r = rv_zone_handle(zone);
-    if (r == NULL) {
+    rv_replay_t *r = rv_zone_is_whole(zone) ? rv_zone_handle(zone) : NULL;
+    if (r == NULL) { /* or its file was cut off, and the master will mend it */
         rv_zone_unlock(zone);
         errno = EIO;
     }

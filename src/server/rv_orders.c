@@ -185,10 +185,12 @@ rv_orders_receive(rv_worker_t *w)
     rv_message_t msg;
 
     w->readable = 0;
+    w->behind = 0;
     for (int i = 0; i < TURN; i++) {
         int result = rv_channel_receive(ch, &msg);
 
         if (result == RV_OK) {
+            w->behind = i == TURN - 1;
             obey(w, &msg);
         } else if (result == RV_AGAIN) {
             return;

@@ -33,6 +33,7 @@
 
 enum {
     BEAT_MSEC = 1000,      /* the longest time without a sign of life */
+    BEHIND_MSEC = 1000,    /* that calls get when there are many messages */
     LAST_WORDS_MSEC = 1000 /* for messages that still wait when all connections are closed */
 };
 
@@ -348,7 +349,8 @@ loop(rv_worker_t *w, int alone)
             w->done = 1;
         if (alone && rv_cycle_mend_zones(w->cycle))
             rv_counts_enter_again(w->stats);
-        rv_mesh_settle(rv_loop_now());
+        /* answers may be there that were not looked at yet */
+        rv_mesh_settle(rv_loop_now() - (w->behind ? BEHIND_MSEC : 0));
         rv_counts_channels(w->stats);
         if (alone)
             rv_announce_beat(rv_loop_now());

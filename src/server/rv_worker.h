@@ -24,7 +24,8 @@ struct rv_worker_s {
     int liveness;           /* readable when the master is dead; -1: there is none */
     int signalled;          /* noted by callbacks, acted on between steps */
     int readable;
-    int deaf; /* nobody can send it anything any more */
+    int behind; /* there are more messages than were taken in this step */
+    int deaf;   /* nobody can send it anything any more */
     int orphaned;
     int null; /* /dev/null until the worker has left the terminal; -1 */
     int started;

@@ -164,6 +164,25 @@ START_TEST(what_is_kept_outlives_who_is_killed_with_the_lock)
 }
 END_TEST
 
+static int
+is_taken(daemon_t *unused, void *before)
+{
+    int64_t id = publish("after");
+
+    (void) unused;
+    ck_assert_msg(id == -503 || id > *(int64_t *) before, "id %lld", (long long) id);
+    return id > 0;
+}
+
+START_TEST(memory_that_was_cut_off_takes_no_message)
+{
+    int64_t one = publish("one");
+
+    ck_assert_int_eq(truncate(daemon_path(&d, "logs/events.zone"), 100), 0);
+    daemon_wait(&d, is_taken, &one, "the zone is mended");
+}
+END_TEST
+
 int
 main(void)
 {
@@ -173,6 +192,7 @@ main(void)
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_add_test(tc, nobody_is_held_up_and_nothing_is_missed);
     tcase_add_test(tc, what_is_kept_outlives_who_is_killed_with_the_lock);
+    tcase_add_test(tc, memory_that_was_cut_off_takes_no_message);
     tcase_add_test(tc, reload_that_would_have_to_wait_is_undone);
     return daemon_main(s);
 }
