@@ -57,9 +57,12 @@ add_text(const page_t *page, rv_text_t *text)
 {
     rv_process_id_t self = rv_mesh_self();
 
-    rv_text_add(text, "worker %u, slot %u, pid %d, generation %u: %u of %u peers answered\n",
-        worker->number, self.slot, (int) self.pid, self.generation, count_answers(page),
-        page->count);
+    if (self.slot == RV_PROCESS_MASTER)
+        rv_text_add(text, "process %d, which has no master", (int) self.pid);
+    else
+        rv_text_add(text, "worker %u, slot %u, pid %d, generation %u", worker->number, self.slot,
+            (int) self.pid, self.generation);
+    rv_text_add(text, ": %u of %u peers answered\n", count_answers(page), page->count);
     rv_text_add(text, "%-12s %8s %12s %10s %10s %8s %10s %8s\n", "peer", "pid", "round trip",
         "sent", "received", "queued", "most", "dropped");
     for (unsigned i = 0; i < page->count; i++) {
@@ -84,9 +87,11 @@ add_json(const page_t *page, rv_text_t *text)
 {
     rv_process_id_t self = rv_mesh_self();
 
-    rv_text_add(text,
-        "{\"worker\":%u,\"slot\":%u,\"pid\":%d,\"generation\":%u,\"whole\":%s,\"peers\":[",
-        worker->number, self.slot, (int) self.pid, self.generation,
+    rv_text_add(text, "{");
+    if (self.slot != RV_PROCESS_MASTER)
+        rv_text_add(text, "\"worker\":%u,\"slot\":%u,\"generation\":%u,", worker->number, self.slot,
+            self.generation);
+    rv_text_add(text, "\"pid\":%d,\"whole\":%s,\"peers\":[", (int) self.pid,
         count_answers(page) == page->count ? "true" : "false");
     for (unsigned i = 0; i < page->count; i++) {
         const peer_t *p = &page->peer[i];
