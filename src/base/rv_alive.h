@@ -8,7 +8,8 @@
 
 #include <sys/types.h>
 
-/* 1: a process has this pid, and it is no zombie. Another one than was meant, perhaps. Keeps errno. */
+/* 1: a process has this pid, and it is no zombie. Another one than was meant, perhaps. Keeps
+ * errno. */
 int rv_alive(pid_t pid);
 
 #endif

@@ -33,8 +33,8 @@ int rv_fd_accept(int fd, struct sockaddr *addr, socklen_t *length);
 /* A second descriptor, close-on-exec, for what fd refers to; -1 and errno. */
 int rv_fd_dup(int fd);
 
-/* Raises the soft limit of descriptors where it is below this, up to the hard one. RV_ERROR: that is
- * lower, it is as far as it goes, and is in *limit. */
+/* Raises the soft limit of descriptors where it is below this, up to the hard one. RV_ERROR: that
+ * is lower, it is as far as it goes, and is in *limit. */
 int rv_fd_raise_limit(size_t wanted, size_t *limit);
 
 /* open(), close-on-exec; to create a file in a folder that is missing, that
@@ -46,8 +46,8 @@ int rv_fd_write(int fd, const void *data, size_t length);
 
 /*
  * Reads a whole file of at most `limit` bytes (EFBIG above it; EISDIR for a
- * folder, EINVAL for what is no file). *data is NUL-terminated, the NUL not counted in *length, and the
- * caller's to free.
+ * folder, EINVAL for what is no file). *data is NUL-terminated, the NUL not counted in *length,
+ * and the caller's to free.
  */
 int rv_fd_read_file(const char *path, size_t limit, char **data, size_t *length);
 

@@ -67,8 +67,8 @@ int rv_log_enabled(rv_log_level_t level);
 void rv_log(rv_log_level_t level, int err, const char *fmt, ...) RV_PRINTF(3, 4);
 
 /*
- * The descriptors, at most `room`, that lines of this level go to, syslog apart; how many. For a signal
- * handler that has something to say.
+ * The descriptors, at most `room`, that lines of this level go to, syslog apart; how many. For a
+ * signal handler that has something to say.
  */
 unsigned rv_log_descriptors(rv_log_level_t level, int *fds, unsigned room);
 

@@ -99,10 +99,10 @@ unsigned rv_conf_error_count(const rv_conf_t *cf);
 
 /*
  * For readers (rv_conf_read). place: where errors are from now on, "FILE", and the line, 0 for
- * none. skip: a section that is not one: its directives are passed over. begin: "[name argument]" was read (argument NULL: none). directive:
- * "name = value" was read. An error is collected and RV_ERROR returned.
- * With `overrides` on, what is set is final: the file's values are passed over.
- * finish: no more input; sets defaults and calls every section's finish.
+ * none. skip: a section that is not one: its directives are passed over. begin: "[name argument]"
+ * was read (argument NULL: none). directive: "name = value" was read. An error is collected and
+ * RV_ERROR returned. With `overrides` on, what is set is final: the file's values are passed
+ * over. finish: no more input; sets defaults and calls every section's finish.
  */
 void rv_conf_place(rv_conf_t *cf, const char *file, unsigned line);
 void rv_conf_overrides(rv_conf_t *cf, int on);

@@ -8,7 +8,8 @@
  * What must not happen: that a client goes to and fro, so only one that has just been accepted is
  * passed, once; that a worker which is stopped or hangs gets many, so none goes to one that
  * gave no sign of life for a while, and no more than a few until they are seen to have been taken;
- * that several fill the last places of one at once, so each keeps to its part; that two workers which know little of each other exchange clients, so there is a margin.
+ * that several fill the last places of one at once, so each keeps to its part; that two workers
+ * which know little of each other exchange clients, so there is a margin.
  */
 #include "rv_balance.h"
 

@@ -134,7 +134,8 @@ rv_stats_t *rv_connections_stats(const rv_connections_t *all);
 
 /*
  * A timeout of so many milliseconds, to be given to rv_connection_watch: all
- * connections that wait for it stand in one queue, so that arming costs the same however many they are.
+ * connections that wait for it stand in one queue, so that arming costs the same however many
+ * they are.
  */
 const struct timeval *rv_connections_timeout(rv_connections_t *all, uint64_t msec);
 

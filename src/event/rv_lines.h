@@ -55,7 +55,8 @@ rv_lines_t *rv_lines_begin(rv_connection_t *c, rv_lines_all_t *all);
 /* For service->ready. */
 void rv_lines_ready(rv_connection_t *c, short what);
 
-/* Copies the bytes. What is written to a client that is cut off, or that was told the end, is dropped. */
+/* Copies the bytes. What is written to a client that is cut off, or that was told the end, is
+ * dropped. */
 void rv_lines_write(rv_lines_t *l, const void *bytes, size_t length);
 
 /* The same of a text, 1023 bytes of it at most. */

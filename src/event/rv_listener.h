@@ -22,8 +22,8 @@ typedef struct {
 
     /*
      * One, or with reuseport one for each worker number; in the order in which they
-     * began to listen. Behind those, sockets of workers that are no more: no new client comes there,
-     * and when nobody waits any more they are closed, from the end.
+     * began to listen. Behind those, sockets of workers that are no more: no new client comes
+     * there, and when nobody waits any more they are closed, from the end.
      */
     int *fds;
     unsigned count;

@@ -28,7 +28,8 @@ typedef struct rv_http_handler_s {
     /* Checks a location that uses it; may be NULL. RV_ERROR after rv_conf_error. */
     int (*check)(rv_conf_t *cf, const char *path, const rv_http_location_t *location);
 
-    /* Answers with one rv_http_reply, later (rv_http_defer.h), or with a stream (rv_http_stream.h). */
+    /* Answers with one rv_http_reply, later (rv_http_defer.h), or with a stream
+     * (rv_http_stream.h). */
     void (*answer)(rv_http_request_t *r, const rv_http_location_t *location);
 } rv_http_handler_t;
 

@@ -57,8 +57,8 @@ typedef struct {
 /* Prepares for a new request. */
 void rv_http_parse_init(rv_http_parser_t *p);
 
-/* The fields that point into the buffer, one after the other, for whoever moves it: the i'th, NULL after
- * the last. */
+/* The fields that point into the buffer, one after the other, for whoever moves it: the i'th,
+ * NULL after the last. */
 #define RV_HTTP_PARSE_TEXTS 4
 char **rv_http_parse_text(rv_http_parser_t *p, size_t i);
 

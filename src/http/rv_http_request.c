@@ -3,9 +3,9 @@
  *
  * The buffer `in` holds, from `start`, the request at hand and what was
  * pipelined behind it. The bytes of a head stay until it is answered, since
- * the path points into them; those of a body leave it as they come, so there is always room behind the largest head. What follows a
- * request that is answered later may fill it. The one global is the
- * list of request objects at rest.
+ * the path points into them; those of a body leave it as they come, so there is always room
+ * behind the largest head. What follows a request that is answered later may fill it. The one
+ * global is the list of request objects at rest.
  */
 #include "rv_http_request.h"
 

@@ -176,7 +176,7 @@ static const rv_service_t service = {
     .close = chat_close,
 };
 
-/* --- messages, and hooks ------------------------------------------------------------------------ */
+/* --- messages, and hooks --------------------------------------------------------------- */
 
 static const rv_mesh_type_t messages[] = {
     { .name = "line", .flags = RV_MESH_NO_DESCRIPTOR, .receive = on_line },

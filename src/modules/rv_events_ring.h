@@ -26,8 +26,8 @@ int rv_events_ring_append(const char *topic, const char *text, size_t length, ui
 /* The id of the youngest message. Takes no lock. */
 uint64_t rv_events_ring_last(void);
 
-/* As rv_replay_read, *length is what there is. RV_ERROR: it cannot be read now, as above; the cursor
- * is where it was. */
+/* As rv_replay_read, *length is what there is. RV_ERROR: it cannot be read now, as above; the
+ * cursor is where it was. */
 int rv_events_ring_read(
     rv_replay_cursor_t *cursor, uint64_t until, void *batch, size_t *length, int *lost);
 

@@ -10,8 +10,8 @@
 
 /*
  * From now on SIGABRT (or abort()) writes the functions that the process is in to its logs
- * that take [error], syslog apart, and then kills it, with a core file where that is allowed. RV_ERROR and
- * errno: a SIGABRT just kills.
+ * that take [error], syslog apart, and then kills it, with a core file where that is allowed.
+ * RV_ERROR and errno: a SIGABRT just kills.
  */
 int rv_backtrace_init(void);
 

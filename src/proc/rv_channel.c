@@ -9,8 +9,8 @@
  * channel's own queue, in order, and whoever owns the event loop calls
  * rv_channel_flush when the socket is writable. Control messages wait at most
  * once for each key, so their number is bounded by what they are about. The
- * globals are the count of all channels of this process, how many forks there were, and the datagram that was
- * received last.
+ * globals are the count of all channels of this process, how many forks there were, and the
+ * datagram that was received last.
  */
 #include "rv_channel.h"
 

@@ -94,14 +94,16 @@ rv_channel_t *rv_channel_create(const rv_channel_transport_t *transport, int fd)
 /* Closes the descriptor and gives up what waits. NULL is allowed. */
 void rv_channel_destroy(rv_channel_t *ch);
 
-/* The bytes that may wait in each queue from now on, and the weight that may be on its way beside that. */
+/* The bytes that may wait in each queue from now on, and the weight that may be on its way beside
+ * that. */
 void rv_channel_set_limit(size_t bytes);
 
 /* After a fork, in the child: forgets what the parent had waiting. The
  * descriptor stays, and so does whom to tell. */
 void rv_channel_inherit(rv_channel_t *ch);
 
-/* After a fork, in the child, once: what each channel has counted, and the most that waited, was the parent's. */
+/* After a fork, in the child, once: what each channel has counted, and the most that waited, was
+ * the parent's. */
 void rv_channel_forked(void);
 
 int rv_channel_fd(const rv_channel_t *ch);
@@ -118,8 +120,8 @@ void *rv_channel_waiting_data(const rv_channel_t *ch);
 /*
  * Sends, or queues what the kernel does not take at once, with a copy of the
  * data and duplicates of the descriptors. RV_OK; RV_AGAIN: the queue is full (or, with
- * the policy NOW, the socket, or something waits already), nothing was sent; RV_ERROR: the other end is gone (EPIPE,
- * ECONNRESET), or the message too long (EMSGSIZE).
+ * the policy NOW, the socket, or something waits already), nothing was sent; RV_ERROR: the other
+ * end is gone (EPIPE, ECONNRESET), or the message too long (EMSGSIZE).
  */
 int rv_channel_send(rv_channel_t *ch, const rv_message_t *msg);
 
@@ -130,8 +132,8 @@ int rv_channel_take_room(rv_channel_t *ch);
 void rv_channel_cork(rv_channel_t *ch, int on);
 
 /* Sends what waits. RV_OK: nothing waits any more; RV_AGAIN; RV_ERROR: the other end is gone, and
- * what waited has been given up. With RV_AGAIN errno says what to wait for: EAGAIN, until the socket is
- * writable; else (ETOOMANYREFS, ENOBUFS) until some time has passed. */
+ * what waited has been given up. With RV_AGAIN errno says what to wait for: EAGAIN, until the
+ * socket is writable; else (ETOOMANYREFS, ENOBUFS) until some time has passed. */
 int rv_channel_flush(rv_channel_t *ch);
 
 /* 1 while a control message with this key waits. */
@@ -146,7 +148,8 @@ int rv_channel_is_waiting(const rv_channel_t *ch, uint32_t key);
  */
 int rv_channel_receive(rv_channel_t *ch, rv_message_t *msg);
 
-/* The i-th descriptor of a received message, 0 is msg->fd; it is the caller's now. -1: it was taken. */
+/* The i-th descriptor of a received message, 0 is msg->fd; it is the caller's now. -1: it was
+ * taken. */
 int rv_channel_take(rv_message_t *msg, unsigned i);
 
 /* Closes the descriptors of a received message that nobody has taken (set to -1). */

@@ -3,9 +3,9 @@
  *
  * Nobody tells a sender that its message was taken, but the socket says how many bytes are in it,
  * those of all its writers. Whenever they are fewer than at the last look, at least so many
- * have been taken; and a message has come when as many have been taken since as there were with it. Others
- * may write meanwhile and hide a part of that: then it takes longer to find out, and is never said too
- * early. Where the kernel does not tell, nothing is held.
+ * have been taken; and a message has come when as many have been taken since as there were with
+ * it. Others may write meanwhile and hide a part of that: then it takes longer to find out, and
+ * is never said too early. Where the kernel does not tell, nothing is held.
  */
 #include "rv_channel_flow.h"
 

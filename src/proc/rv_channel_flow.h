@@ -18,7 +18,8 @@ typedef struct {
     uint64_t end;    /* of taken, when the last message with weight has come */
 } rv_channel_flow_t;
 
-/* Whether a message of this weight may go: nothing is on its way, or no more than `limit` with it. */
+/* Whether a message of this weight may go: nothing is on its way, or no more than `limit` with
+ * it. */
 int rv_channel_flow_allows(rv_channel_flow_t *flow, int socket, size_t weight, size_t limit);
 
 /* It has gone. */

@@ -39,8 +39,8 @@ typedef struct {
 void rv_channel_queue_init(rv_channel_queue_t *q);
 
 /*
- * Appends a record, which is `parts`, of which `done` bytes are sent. Messages that make way for it are
- * counted in *dropped. RV_AGAIN: there is no room below `limit`; RV_ERROR: no memory or
+ * Appends a record, which is `parts`, of which `done` bytes are sent. Messages that make way for
+ * it are counted in *dropped. RV_AGAIN: there is no room below `limit`; RV_ERROR: no memory or
  * descriptors, or too many of these (EINVAL). In both cases nothing has changed.
  */
 int rv_channel_queue_add(rv_channel_queue_t *q, const rv_message_t *msg, const struct iovec *parts,

@@ -42,8 +42,8 @@ rv_channel_head_t rv_channel_record_head(const rv_message_t *msg);
 int rv_channel_record_collect(rv_channel_record_t *in, int socket, int whole, pid_t *pid);
 
 /*
- * The message that a complete record is, from the process that the kernel says, its data and further
- * descriptors in the record. RV_ERROR: it is none (EPROTO).
+ * The message that a complete record is, from the process that the kernel says, its data and
+ * further descriptors in the record. RV_ERROR: it is none (EPROTO).
  */
 int rv_channel_record_read(rv_channel_record_t *in, int whole, pid_t pid, rv_message_t *msg);
 

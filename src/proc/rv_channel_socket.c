@@ -120,7 +120,8 @@ send_parts(int socket, const struct iovec parts[2], const int *fds, unsigned fd_
     return n;
 }
 
-/* A message like most: to copy it takes less time than the kernel takes to find out that it is in two parts. */
+/* A message like most: to copy it takes less time than the kernel takes to find out that it is in
+ * two parts. */
 static ssize_t
 send_small(int socket, const struct iovec parts[2])
 {

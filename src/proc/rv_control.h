@@ -10,7 +10,8 @@
  * How it grows with n workers:
  *
  * - Descriptors: n in each process beside a constant, so n x n of them; that is what a mesh is. A
- *   process pays 8 bytes of the kernel's memory for each, and a quarter of a KiB of its own (Pss of a
+ * process pays 8 bytes of the kernel's memory for each, and a quarter of a KiB of its own (Pss of
+ * a
  *   worker: 384 KiB with 64 workers, 412 with 256, 494 with 512). A socketpair takes 5 KiB of the
  *   kernel's memory, and there are n.
  * - Messages: few for each worker, not n for each. rv_peers tells a worker of all that has
@@ -86,7 +87,8 @@ void rv_control_listen(unsigned generation, unsigned listener, unsigned place, i
 /* Tells the master that this worker is initialised. */
 int rv_control_ready(void);
 
-/* The i-th slot that an OPEN or CLOSE is about. RV_DONE: there are no more; RV_ERROR: it is malformed. */
+/* The i-th slot that an OPEN or CLOSE is about. RV_DONE: there are no more; RV_ERROR: it is
+ * malformed. */
 int rv_control_peer(const rv_message_t *msg, unsigned i, rv_process_id_t *peer);
 
 /* Enters that into the table. An OPEN's descriptor is taken over. */

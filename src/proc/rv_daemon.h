@@ -15,10 +15,9 @@ typedef struct {
 } rv_daemon_user_t;
 
 /*
- * Goes on in a child of its own session, with /dev/null for standard input and output. The parent stays
- * until rv_daemon_ready, then exits with 0; if the child ends before that,
- * with 1. RV_OK in the child, *notify is for rv_daemon_ready; RV_ERROR and
- * errno where there is no child.
+ * Goes on in a child of its own session, with /dev/null for standard input and output. The parent
+ * stays until rv_daemon_ready, then exits with 0; if the child ends before that, with 1. RV_OK in
+ * the child, *notify is for rv_daemon_ready; RV_ERROR and errno where there is no child.
  */
 int rv_daemon_detach(int *notify);
 
@@ -32,7 +31,8 @@ int rv_daemon_fill_standard(void);
 
 /*
  * The absolute path of the program that runs, by the name that it was called by: links are not
- * followed, since an upgrade may put another program behind them. The caller's to free; NULL: errno.
+ * followed, since an upgrade may put another program behind them. The caller's to free; NULL:
+ * errno.
  */
 char *rv_daemon_program(const char *name);
 

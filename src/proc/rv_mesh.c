@@ -2,8 +2,8 @@
  * rv_mesh: messages between processes, for modules.
  *
  * A message says by its type, a number, whose it is; the numbers are given before the first
- * fork, so that all processes have the same. Who may send to whom is decided twice: by the sender, who
- * can tell its caller, and by the receiver, who need not believe it.
+ * fork, so that all processes have the same. Who may send to whom is decided twice: by the
+ * sender, who can tell its caller, and by the receiver, who need not believe it.
  *
  * The globals: the types, how often a full queue had room again when that was last looked at, and
  * whether the master is gone: the others hold its ends, so that no socket tells.

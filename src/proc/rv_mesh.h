@@ -8,8 +8,8 @@
  * in the sender, at most channel_queue bytes for each receiver. Nothing here blocks, and nothing
  * is dropped but by a type's own policy, and counted.
  *
- * A worker may send from its init_worker hook on; until it is started, messages to other workers wait.
- * Callbacks are called between two steps of the loop and may send, call and reply.
+ * A worker may send from its init_worker hook on; until it is started, messages to other workers
+ * wait. Callbacks are called between two steps of the loop and may send, call and reply.
  */
 #ifndef RV_MESH_H
 #define RV_MESH_H
@@ -41,14 +41,15 @@ typedef struct {
     void (*receive)(const rv_mesh_message_t *msg);
     void (*receive_master)(const rv_mesh_message_t *msg);
 
-    /* After RV_AGAIN because of a full queue: at least half of that receiver's is free again. May be NULL. */
+    /* After RV_AGAIN because of a full queue: at least half of that receiver's is free again. May
+     * be NULL. */
     void (*room)(const rv_process_id_t *to);
 } rv_mesh_type_t;
 
 /* --- before the first fork ------------------------------------------------------------ */
 
-/* Gives the types of a module, up to one without a name, their numbers; they must live as long as the
- * process. RV_ERROR: EEXIST, the module has such a name already; ENOSPC, too many types. */
+/* Gives the types of a module, up to one without a name, their numbers; they must live as long as
+ * the process. RV_ERROR: EEXIST, the module has such a name already; ENOSPC, too many types. */
 int rv_mesh_register(const char *module, const rv_mesh_type_t *types);
 
 /* The number of a type; RV_ERROR: there is none. */
@@ -62,13 +63,13 @@ rv_process_id_t rv_mesh_master(void);
 /* This process itself. */
 rv_process_id_t rv_mesh_self(void);
 
-/* The worker that has this number in this generation (in the master: the youngest that it has one of).
- * RV_ERROR: there is none, or it is this one; *id is as it was. */
+/* The worker that has this number in this generation (in the master: the youngest that it has one
+ * of). RV_ERROR: there is none, or it is this one; *id is as it was. */
 int rv_mesh_worker(unsigned number, rv_process_id_t *id);
 
 /*
- * Every other worker that broadcasts reach, in the order of slots: begin with *slot 0, go on while RV_OK.
- * RV_DONE: no more.
+ * Every other worker that broadcasts reach, in the order of slots: begin with *slot 0, go on
+ * while RV_OK. RV_DONE: no more.
  */
 int rv_mesh_next(unsigned *slot, rv_process_id_t *id);
 
@@ -90,27 +91,29 @@ rv_mesh_counts_t rv_mesh_counts(const rv_process_id_t *id);
 /*
  * Sends to that very process: not to another that has its slot by now. Of fd (-1: none) a
  * duplicate is sent. More than RV_CHANNEL_DATA bytes go as a file in memory, behind a descriptor.
- * RV_OK: the kernel has it, or it waits. RV_AGAIN: its queue is full (or, with the policy NOW, the kernel
- * does not take it): nothing was sent. RV_ERROR: there is no such process (ESRCH, EPIPE, ECONNRESET),
- * it is of another generation and the type is not for that, or nobody receives the type there (EPERM), or
- * memory or descriptors are short, or it is more than 256 MiB (EMSGSIZE).
+ * RV_OK: the kernel has it, or it waits. RV_AGAIN: its queue is full (or, with the policy NOW,
+ * the kernel does not take it): nothing was sent. RV_ERROR: there is no such process (ESRCH,
+ * EPIPE, ECONNRESET), it is of another generation and the type is not for that, or nobody
+ * receives the type there (EPERM), or memory or descriptors are short, or it is more than 256 MiB
+ * (EMSGSIZE).
  */
 int rv_mesh_send(const rv_process_id_t *to, int type, const void *data, size_t length, int fd);
 
-/* The same of something: with the policy COALESCE what waits about the same is replaced, unless it is a call or
- * an answer. rv_mesh_send is about 0. */
+/* The same of something: with the policy COALESCE what waits about the same is replaced, unless
+ * it is a call or an answer. rv_mesh_send is about 0. */
 int rv_mesh_send_about(
     const rv_process_id_t *to, int type, uint64_t about, const void *data, size_t length, int fd);
 
 /*
- * Sends to every other worker of this generation, also to one that is just being started, or taken away (in
- * the master: to all workers that serve). Returns how many it was not sent to; `told`, if not NULL, is called for each receiver with the result as of rv_mesh_send.
+ * Sends to every other worker of this generation, also to one that is just being started, or
+ * taken away (in the master: to all workers that serve). Returns how many it was not sent to;
+ * `told`, if not NULL, is called for each receiver with the result as of rv_mesh_send.
  */
 unsigned rv_mesh_broadcast(int type, uint64_t about, const void *data, size_t length,
     void (*told)(const rv_process_id_t *to, int result, void *arg), void *arg);
 
-/* What came of a call: RV_OK, the answer; RV_AGAIN, it did not come in time; RV_ERROR, the other process has died.
- * Without an answer the message is empty, and `from` who was called. */
+/* What came of a call: RV_OK, the answer; RV_AGAIN, it did not come in time; RV_ERROR, the other
+ * process has died. Without an answer the message is empty, and `from` who was called. */
 typedef void (*rv_mesh_answered_t)(int result, const rv_mesh_message_t *answer, void *arg);
 
 /*
@@ -121,14 +124,14 @@ typedef void (*rv_mesh_answered_t)(int result, const rv_mesh_message_t *answer, 
 int rv_mesh_call(const rv_process_id_t *to, int type, const void *data, size_t length,
     uint64_t msec, rv_mesh_answered_t answered, void *arg);
 
-/* Answers a message that was a call, now or later (a copy of *call will do, its data is not looked at). Results as of rv_mesh_send;
- * EINVAL: it was none. */
+/* Answers a message that was a call, now or later (a copy of *call will do, its data is not
+ * looked at). Results as of rv_mesh_send; EINVAL: it was none. */
 int rv_mesh_reply(const rv_mesh_message_t *call, const void *data, size_t length, int fd);
 
-/* --- for the loops of master and worker --------------------------------------------------------- */
+/* --- for the loops of master and worker ------------------------------------------------ */
 
-/* A received message whose type is RV_CONTROL_USER or above and whose sender is genuine. Its descriptors are taken. RV_ERROR:
- * nobody wants it; to be counted as refused. */
+/* A received message whose type is RV_CONTROL_USER or above and whose sender is genuine. Its
+ * descriptors are taken. RV_ERROR: nobody wants it; to be counted as refused. */
 int rv_mesh_receive(rv_message_t *msg);
 
 /* A process is gone: whoever called it is told. */

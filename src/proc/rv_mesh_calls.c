@@ -123,7 +123,8 @@ rv_mesh_calls_answer(const rv_mesh_message_t *answer)
     return RV_OK;
 }
 
-/* From the beginning each time: who is told may change the list. New calls to the dead are not taken. */
+/* From the beginning each time: who is told may change the list. New calls to the dead are not
+ * taken. */
 void
 rv_mesh_calls_gone(const rv_process_id_t *id)
 {

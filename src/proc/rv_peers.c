@@ -8,7 +8,8 @@
  * many workers it happened to.
  *
  * A message of many slots is sent at once or not at all. Where the kernel does not take it,
- * one of a single slot waits in the channel in its place: when that has left, it is time to try again.
+ * one of a single slot waits in the channel in its place: when that has left, it is time to try
+ * again.
  *
  * The globals: the sets, whether any has something in it, when somebody is due, and what was noted
  * last and is not in the sets yet: all of them written to between two forks would be copied

@@ -10,7 +10,8 @@
 /* Whether the two have not the same pid file, or only one of them has any. */
 int rv_build_pid_moves(const rv_cycle_t *cycle, const rv_cycle_t *old);
 
-/* As rv_pidfile_create, and where path is NULL there is nothing to be held; RV_ERROR: `reason` says why, also who holds it. */
+/* As rv_pidfile_create, and where path is NULL there is nothing to be held; RV_ERROR: `reason`
+ * says why, also who holds it. */
 int rv_build_pidfile(
     rv_pidfile_t *file, const char *path, int beside, char reason[RV_CYCLE_REASON]);
 

@@ -129,7 +129,8 @@ find_old_master(const command_t *c)
 }
 
 /*
- * The new master is ready: now the old one goes. Another sender may have told it already, and that is as good.
+ * The new master is ready: now the old one goes. Another sender may have told it already, and
+ * that is as good.
  */
 static int
 finish_upgrade(const command_t *c)

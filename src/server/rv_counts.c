@@ -1,8 +1,8 @@
 /*
  * rv_counts: the daemon's own counters, those that are no module's.
  *
- * The globals: what of the channels' totals stands in the row already, where the delays of messages go, and a row
- * that this process has given itself.
+ * The globals: what of the channels' totals stands in the row already, where the delays of
+ * messages go, and a row that this process has given itself.
  */
 #include "rv_counts.h"
 

@@ -32,7 +32,8 @@ void rv_counts_reload(rv_stats_t *st, int failed);
 void rv_counts_recoveries(rv_stats_t *st, unsigned count);
 void rv_counts_rebuilds(rv_stats_t *st, unsigned count);
 
-/* After a fork: this process counts there, and what the parent has sent and received is not its own. */
+/* After a fork: this process counts there, and what the parent has sent and received is not its
+ * own. */
 void rv_counts_forked(rv_stats_t *st);
 
 /* A message has come that was sent at that time, us as rv_loop_now_usec. */

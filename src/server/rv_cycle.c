@@ -310,8 +310,8 @@ set_workers(rv_cycle_t *cycle, const rv_cycle_t *old)
 }
 
 /*
- * Two generations side by side: in the master a channel for each worker, and for each a message that
- * waits; in a worker the channels, and as many again that are not given to clients.
+ * Two generations side by side: in the master a channel for each worker, and for each a message
+ * that waits; in a worker the channels, and as many again that are not given to clients.
  */
 static void
 make_room(const rv_cycle_t *cycle)

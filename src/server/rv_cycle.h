@@ -90,8 +90,9 @@ int rv_cycle_open(rv_cycle_t *cycle, const rv_cycle_t *old, char reason[RV_CYCLE
 int rv_cycle_listen_all(rv_cycle_t *cycle, char reason[RV_CYCLE_REASON]);
 
 /*
- * The cycle takes the old one's place (NULL: there is none): zones are this process's to remove, unix sockets that both have are now
- * its own, and lines go to its logs. The old one's listeners are to be closed then.
+ * The cycle takes the old one's place (NULL: there is none): zones are this process's to remove,
+ * unix sockets that both have are now its own, and lines go to its logs. The old one's listeners
+ * are to be closed then.
  */
 void rv_cycle_commit(rv_cycle_t *cycle, rv_cycle_t *old);
 
@@ -125,8 +126,8 @@ void rv_cycle_free(rv_cycle_t *cycle, int remove);
  * prefix. RV_ERROR: collected in cf. */
 int rv_cycle_read_listen(rv_conf_t *cf, const char *value, rv_listener_t *listener);
 
-/* Asks for a listener, whose text stood in the file; clients go to the service. Errors are collected
- * in cf. An address may be asked for once. */
+/* Asks for a listener, whose text stood in the file; clients go to the service. Errors are
+ * collected in cf. An address may be asked for once. */
 int rv_cycle_listen(rv_cycle_t *cycle, rv_conf_t *cf, const rv_listener_t *listener,
     const rv_service_t *service, const void *conf);
 

@@ -23,7 +23,8 @@ typedef struct {
 
 /* --- who hands over ---------------------------------------------------------------- */
 
-/* The value of the variable for what the cycle has; the caller's to free. NULL: not enough memory. */
+/* The value of the variable for what the cycle has; the caller's to free. NULL: not enough
+ * memory. */
 char *rv_heritage_write(const rv_heritage_t *h, const rv_cycle_t *cycle);
 
 /* In the child, before exec: all that the text names is to survive it. */

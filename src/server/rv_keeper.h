@@ -13,7 +13,8 @@
 
 #include <sys/types.h>
 
-/* From now on masters whose parent is gone become this process's children. Before the first upgrade. */
+/* From now on masters whose parent is gone become this process's children. Before the first
+ * upgrade. */
 void rv_keeper_prepare(void);
 
 /*

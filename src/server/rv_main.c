@@ -1,8 +1,8 @@
 /*
  * rv_main: what the command does, by its options.
  *
- * The one global is the log of -e. Whatever fails before the daemon runs is told on the terminal, and the exit
- * status is 1: never "exit 0, then died".
+ * The one global is the log of -e. Whatever fails before the daemon runs is told on the terminal,
+ * and the exit status is 1: never "exit 0, then died".
  */
 #include "rv_announce.h"
 #include "rv_build.h"

@@ -197,8 +197,8 @@ static const struct {
     { RV_SIGNAL_UPGRADE, RV_STATS_UPGRADE, 0, 1, upgrade },
 };
 
-/* This master ends. With an heir, what is for the daemon is the heir's to do, and an upgrade is just
- * being made; all else is not done. */
+/* This master ends. With an heir, what is for the daemon is the heir's to do, and an upgrade is
+ * just being made; all else is not done. */
 static void
 refuse_turns(rv_master_t *m)
 {

@@ -6,7 +6,8 @@
 
 #include "rv_master_state.h"
 
-/* RV_SIGNAL_QUIT or _TERMINATE: everything that is told of it in this and the next steps ends the master. */
+/* RV_SIGNAL_QUIT or _TERMINATE: everything that is told of it in this and the next steps ends the
+ * master. */
 void rv_master_orders_stop(rv_master_t *m, unsigned how);
 
 /* What has become of the master before this one, and of the one after it. */

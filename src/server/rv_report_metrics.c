@@ -4,8 +4,8 @@
  * What all processes count together is reeve_MODULE_NAME; the same of a worker is
  * reeve_worker_MODULE_NAME{worker="0"}, so that a sum over one of them counts
  * nothing twice. A worker number is the one in the youngest generation: its
- * series begins anew with each new process, as a counter may. The formats differ in where a counter's
- * "_total" belongs, in one type, and in the last line.
+ * series begins anew with each new process, as a counter may. The formats differ in where a
+ * counter's "_total" belongs, in one type, and in the last line.
  *
  * https://prometheus.io/docs/instrumenting/exposition_formats/
  */

@@ -43,7 +43,8 @@ rv_succession_init(rv_succession_t *s)
     return s->watch == NULL ? RV_ERROR : RV_OK;
 }
 
-/* What was given is not needed any more: what nobody wants goes for good where there is nobody else. */
+/* What was given is not needed any more: what nobody wants goes for good where there is nobody
+ * else. */
 static void
 give_up(rv_succession_t *s)
 {

@@ -41,8 +41,8 @@ void rv_succession_begin(rv_succession_t *s);
 
 /*
  * What has become of the others. RV_AGAIN: nothing new. RV_OK: the new master is ready.
- * RV_ERROR: it is gone, that was reported, and this one has what is its own again. RV_DONE: the same
- * while this one stands aside, and it was told to end: so is this one.
+ * RV_ERROR: it is gone, that was reported, and this one has what is its own again. RV_DONE: the
+ * same while this one stands aside, and it was told to end: so is this one.
  */
 int rv_succession_settle(rv_succession_t *s);
 
@@ -77,8 +77,8 @@ void rv_succession_pass_on(const rv_succession_t *s, unsigned came);
 /* In a forked child: gives up what is the master's. */
 void rv_succession_forget(rv_succession_t *s);
 
-/* The end: gives up all of it. If somebody waits for this process and there is an heir: keeps that one
- * first, and returns its exit status; otherwise `status`. */
+/* The end: gives up all of it. If somebody waits for this process and there is an heir: keeps
+ * that one first, and returns its exit status; otherwise `status`. */
 int rv_succession_finish(rv_succession_t *s, int status);
 
 #endif

@@ -192,7 +192,7 @@ leave_terminal(rv_worker_t *w)
     rv_fd_close(&w->null);
 }
 
-/* --- beginning and end ------------------------------------------------------------------------------ */
+/* --- beginning and end ----------------------------------------------------------------- */
 
 void
 rv_worker_start(rv_worker_t *w)

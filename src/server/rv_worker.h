@@ -45,7 +45,8 @@ void rv_worker_drain(rv_worker_t *w, const char *why);
 
 /*
  * Runs worker `number` of the cycle in this process, which was just forked
- * with all signals blocked and has this row of the statistics; liveness is taken over. Returns the exit status.
+ * with all signals blocked and has this row of the statistics; liveness is taken over. Returns
+ * the exit status.
  */
 int rv_worker_run(rv_cycle_t *cycle, unsigned number, unsigned row, int liveness);
 

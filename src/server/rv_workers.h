@@ -63,8 +63,8 @@ int64_t rv_workers_kill_overdue(int64_t now);
 void rv_workers_tell(const rv_process_t *p, const rv_cycle_t *cycle, int status, int64_t now);
 
 /*
- * Of a dead worker: takes what it has sent, folds its counters, tells the others, frees the slot, and
- * sets when its number is due again.
+ * Of a dead worker: takes what it has sent, folds its counters, tells the others, frees the slot,
+ * and sets when its number is due again.
  */
 void rv_workers_bury(rv_workers_t *ws, rv_process_t *p, rv_cycle_t *cycle, int64_t now);
 

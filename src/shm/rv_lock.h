@@ -39,8 +39,8 @@ int rv_lock_init(rv_lock_t *lock);
  */
 int rv_lock_acquire(rv_lock_t *lock, rv_lock_repair_t repair, void *data);
 
-/* The same, but for so many milliseconds at most: RV_ERROR, errno ETIMEDOUT. For memory that a process
- * may have which is stopped, or not to be trusted. */
+/* The same, but for so many milliseconds at most: RV_ERROR, errno ETIMEDOUT. For memory that a
+ * process may have which is stopped, or not to be trusted. */
 int rv_lock_acquire_within(rv_lock_t *lock, unsigned msec, rv_lock_repair_t repair, void *data);
 
 /* The same without waiting: RV_AGAIN, somebody who lives holds it. */

@@ -111,8 +111,8 @@ void rv_shm_remove(const rv_shm_type_t *type, const char *where);
 
 /*
  * For looking at the memory of another process: maps what fd refers to, for
- * reading, guarded. *size is what is mapped. NULL and errno; fd stays the caller's, and open as long as
- * it is mapped.
+ * reading, guarded. *size is what is mapped. NULL and errno; fd stays the caller's, and open as
+ * long as it is mapped.
  */
 void *rv_shm_look(int fd, size_t *size);
 void rv_shm_look_away(void *addr, size_t size);

@@ -63,7 +63,8 @@ unsigned rv_stats_recoveries(rv_stats_t *st);
 
 /*
  * For memory that others can cut off (a file): keeps a copy of all but the rows, from
- * now on up to date; puts it back. Rows are given back by their owners, who they are by rv_stats_set_owner.
+ * now on up to date; puts it back. Rows are given back by their owners, who they are by
+ * rv_stats_set_owner.
  */
 int rv_stats_save(rv_stats_t *st);
 int rv_stats_restore(rv_stats_t *st);

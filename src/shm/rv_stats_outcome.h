@@ -33,7 +33,8 @@ typedef struct {
 /* The master begins an action. One of a kind at a time. */
 void rv_stats_begin(rv_stats_t *st, rv_stats_action_t action);
 
-/* What was begun has ended: result 0, it is done; otherwise nothing has changed, and `text` says why. */
+/* What was begun has ended: result 0, it is done; otherwise nothing has changed, and `text` says
+ * why. */
 void rv_stats_finish(rv_stats_t *st, rv_stats_action_t action, int result, const char *text);
 
 /* Takes over what `old` says: st takes its place. */

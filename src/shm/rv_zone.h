@@ -74,8 +74,9 @@ int rv_zone_open(
 
 /*
  * Opens the zone behind a descriptor that was inherited over an exec, which is
- * taken over; type, path and size are what spec says of it or, size 0, what it has. The other process
- * may go on using it. It is then the `old` of rv_zone_open, which decides whether it serves.
+ * taken over; type, path and size are what spec says of it or, size 0, what it has. The other
+ * process may go on using it. It is then the `old` of rv_zone_open, which decides whether it
+ * serves.
  */
 int rv_zone_inherit(
     const rv_zone_spec_t *spec, int fd, rv_zone_t **zone, char error[RV_ZONE_ERROR]);
@@ -105,7 +106,8 @@ int rv_zone_adopt(rv_zone_t *zone);
 /* Its name is that other process's to remove, which has it too. */
 void rv_zone_leave_to(rv_zone_t *zone, pid_t pid);
 
-/* An object of this process that lives as long as the zone is open here; `release` gives it back. */
+/* An object of this process that lives as long as the zone is open here; `release` gives it back.
+ * */
 void rv_zone_set_handle(rv_zone_t *zone, void *handle, void (*release)(void *));
 void *rv_zone_handle(const rv_zone_t *zone);
 
