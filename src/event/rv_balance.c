@@ -26,6 +26,7 @@ enum {
     ON_THE_WAY = 16,    /* clients that one worker may have to take */
     MARGIN = 8,         /* more than the share, and */
     MARGIN_PART = 16,   /* this part of it */
+    LOOK_MSEC = 200,    /* between two looks whether a full worker can pass clients */
     TRIES = 3
 };
 
@@ -43,8 +44,9 @@ struct rv_balance_s {
     const rv_stats_t *stats;
     rv_process_id_t self;
     unsigned limit;
-    unsigned cell; /* of "taken"; the three states follow */
-    int64_t next;  /* ms: when to read again */
+    unsigned cell;  /* of "taken"; the three states follow */
+    int64_t next;   /* ms: when to read again */
+    int64_t looked; /* ms: when this worker was full */
 
     peer_t *peer; /* by row */
     unsigned rows;
@@ -221,6 +223,18 @@ rv_balance_say(rv_balance_t *b, int result)
     p->count++;
     p->on_the_way++;
     b->sum++;
+}
+
+void
+rv_balance_look(rv_balance_t *b, rv_connections_t *all, int64_t now)
+{
+    rv_process_id_t to;
+
+    if (!rv_connections_are_full(all) || now < b->looked + LOOK_MSEC)
+        return;
+    b->looked = now;
+    if (rv_balance_choose(b, rv_connections_count(all), now, &to) == RV_OK)
+        rv_connections_accept_again(all);
 }
 
 int

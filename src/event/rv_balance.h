@@ -27,6 +27,10 @@ int rv_balance_choose(rv_balance_t *b, unsigned count, int64_t now, rv_process_i
 /* The worker that was chosen last has it (RV_OK), or does not take it. */
 void rv_balance_say(rv_balance_t *b, int result);
 
+/* From time to time: where this worker is full and another is not, clients are accepted again, to be
+ * passed. */
+void rv_balance_look(rv_balance_t *b, rv_connections_t *all, int64_t now);
+
 /* For rv_connections_on_fresh: chooses and passes. */
 int rv_balance_fresh(rv_connection_t *c, void *balance);
 

@@ -275,6 +275,18 @@ rv_connections_each(const rv_connections_t *all, const rv_connection_t *after)
     return after == NULL ? all->open : after->next;
 }
 
+int
+rv_connections_are_full(const rv_connections_t *all)
+{
+    return all->count >= all->limit;
+}
+
+void
+rv_connections_accept_again(rv_connections_t *all)
+{
+    rv_acceptors_resume(all->acceptors);
+}
+
 rv_loop_t *
 rv_connections_loop(const rv_connections_t *all)
 {

@@ -117,6 +117,11 @@ int rv_connections_listen(
 int rv_connections_join(
     rv_connections_t *all, int fd, const rv_service_t *service, const void *conf);
 
+/* 1: there are as many as may be, and accepting pauses. Begins again all the same: for one who has
+ * somebody to pass clients to. */
+int rv_connections_are_full(const rv_connections_t *all);
+void rv_connections_accept_again(rv_connections_t *all);
+
 /* Takes on who waits, closes the listening descriptors, tells every service. */
 void rv_connections_drain(rv_connections_t *all);
 

@@ -349,6 +349,8 @@ loop(rv_worker_t *w, int alone)
             w->done = 1;
         if (alone && rv_cycle_mend_zones(w->cycle))
             rv_counts_enter_again(w->stats);
+        if (w->balance != NULL && w->started && !w->draining)
+            rv_balance_look(w->balance, w->connections, rv_loop_now());
         /* answers may be there that were not looked at yet */
         rv_mesh_settle(rv_loop_now() - (w->behind ? BEHIND_MSEC : 0));
         rv_counts_channels(w->stats);

@@ -162,6 +162,24 @@ START_TEST(full_worker_passes_clients_as_long_as_others_have_room)
 }
 END_TEST
 
+/* Clients who wait at a full worker need not wait for one of its own to go. */
+START_TEST(full_worker_looks_whether_others_have_room_again)
+{
+    enum { LIMIT = 8, ALL = WORKERS * LIMIT };
+
+    start("accept_balance = on\nworker_connections = 8\n");
+    come(0, ALL);
+    int waiting = daemon_connect(&d);
+    http_send(waiting, GET);
+    ck_assert_int_eq(count(pids[0]), LIMIT);
+    close(fds[ALL - 2]); /* which was passed; the last one has filled this worker */
+    answer(waiting);
+    ck_assert_int_eq(count(pids[0]), LIMIT);
+    fds[ALL - 2] = waiting;
+    stop(ALL);
+}
+END_TEST
+
 /* The stopped ones have given no sign of life for as long as it takes. */
 static int
 are_silent(daemon_t *unused, void *data)
@@ -230,6 +248,7 @@ main(void)
     tcase_add_loop_test(tc, clients_stay_where_they_are_when_it_is_off, 0, 2);
     tcase_add_test(tc, few_clients_are_not_passed);
     tcase_add_test(tc, full_worker_passes_clients_as_long_as_others_have_room);
+    tcase_add_test(tc, full_worker_looks_whether_others_have_room_again);
     tcase_add_test(tc, stopped_workers_get_no_clients);
     tcase_add_test(tc, worker_that_has_just_been_stopped_gets_few);
     return daemon_main(s);
