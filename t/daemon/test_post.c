@@ -131,8 +131,8 @@ START_TEST(nothing_is_left_behind)
     for (int i = 0; i < 4; i++) {
         post_order(&d, "0", "send", "1", 50, LARGE);
         post_order(&d, "1", "send", "m", 50, LARGE);
-        post_order(&d, "m", "send", "2", 50, 0);
-        post_order(&d, "2", "call", "m", 10, LARGE); /* no more than its queue holds */
+        post_order(&d, "m", "send", "2", 20, 0); /* with the answers no more than a queue holds */
+        post_order(&d, "2", "call", "m", 10, LARGE); /* nor is this */
         post_wait(&d, pids[2], POST_ANSWERED, 10 * ((unsigned long) i + 1));
     }
     post_settle(&d);
@@ -180,6 +180,8 @@ START_TEST(calls_of_a_worker_that_is_killed_are_lost_and_not_late)
     post_order(&d, "0", "call", "1", 5, 100);
     post_order(&d, "m", "call", "1", 5, 100);
     post_order(&d, "0", "call", "2", 5, 100);
+    post_wait(&d, pids[0], POST_MADE, 10);
+    post_wait(&d, pids[WORKERS], POST_MADE, 5);
     ck_assert_int_eq(kill(pids[1], SIGKILL), 0);
     post_wait(&d, pids[0], POST_LOST, 5);
     post_wait(&d, pids[WORKERS], POST_LOST, 5);
