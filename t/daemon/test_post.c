@@ -159,9 +159,9 @@ START_TEST(what_a_worker_said_before_it_was_killed_arrives)
 
     freeze(&pids[WORKERS]);
     post_order_last(&d, "3", "m", few(), 100);
+    daemon_wait(&d, is_dead, &pids[3], "worker 3 is dead"); /* it might have been asked next */
     post_order_last(&d, "2", "1", few(), 100);
     daemon_wait(&d, is_dead, &pids[2], "worker 2 is dead");
-    daemon_wait(&d, is_dead, &pids[3], "worker 3 is dead");
     ck_assert_int_eq(kill(d.master, SIGCONT), 0);
     post_wait(&d, pids[WORKERS], POST_RECEIVED, at_master + few());
     daemon_wait_log(&d, " started, pid ", WORKERS + 2);
