@@ -26,15 +26,28 @@ post_conf(daemon_t *d, int workers, const char *more)
         workers, more, DAEMON_HTTP);
 }
 
-/* A worker that is killed meanwhile answers nothing: it is asked again. */
+typedef struct {
+    const char *path;
+    char *text;
+    size_t room;
+} question_t;
+
+static int
+is_answered(daemon_t *d, void *data)
+{
+    const question_t *q = data;
+
+    return daemon_get(d, q->path, q->text, q->room) == 200;
+}
+
+/* A worker that is killed meanwhile answers nothing, and one that has just come may not know who is
+ * to obey: it is asked again. */
 static void
 ask(daemon_t *d, const char *path, char *text, size_t room)
 {
-    int code = 0;
+    question_t question = { path, text, room };
 
-    for (int i = 0; i < 100 && code != 200; i++)
-        code = daemon_get(d, path, text, room);
-    ck_assert_msg(code == 200, "%s: %d", path, code);
+    daemon_wait(d, is_answered, &question, path);
 }
 
 void
