@@ -165,6 +165,10 @@ int daemon_alive(pid_t pid);
  * to take: as daemon_run's; -1: somebody else's. */
 int daemon_wait_process(daemon_t *d, pid_t pid);
 
+/* Stops it by SIGSTOP, and waits until it is; or waits until somebody else has. */
+void daemon_freeze(daemon_t *d, pid_t pid);
+void daemon_wait_frozen(daemon_t *d, pid_t pid);
+
 /* The value of a line "Name:" of /proc/PID/status, "" where there is none. */
 const char *daemon_proc_status(pid_t pid, const char *name, char *text, size_t room);
 

@@ -344,6 +344,31 @@ daemon_wait_process(daemon_t *d, pid_t pid)
     return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
 }
 
+static int
+is_stopped(daemon_t *d, void *data)
+{
+    char state[32];
+
+    (void) d;
+    return daemon_proc_status(*(pid_t *) data, "State", state, sizeof(state))[0] == 'T';
+}
+
+void
+daemon_wait_frozen(daemon_t *d, pid_t pid)
+{
+    char what[64];
+
+    snprintf(what, sizeof(what), "process %ld is stopped", (long) pid);
+    daemon_wait(d, is_stopped, &pid, what);
+}
+
+void
+daemon_freeze(daemon_t *d, pid_t pid)
+{
+    ck_assert_int_eq(kill(pid, SIGSTOP), 0);
+    daemon_wait_frozen(d, pid);
+}
+
 void
 daemon_wait_gone(daemon_t *d)
 {

@@ -123,23 +123,13 @@ START_TEST(what_is_no_message_of_a_worker_is_refused)
 }
 END_TEST
 
-static int
-is_stopped(daemon_t *unused, void *data)
-{
-    char state[32];
-
-    (void) unused;
-    return daemon_proc_status(*(const pid_t *) data, "State", state, sizeof(state))[0] == 'T';
-}
-
 /* One worker makes the master's end of the other's channel wait, and give
  * away descriptors; the other one then makes use of it. */
 START_TEST(what_another_worker_does_to_a_channel_does_not_block_the_master)
 {
     start(2);
     pid_t first = commit("options");
-    ck_assert_int_eq(kill(first, SIGSTOP), 0);
-    daemon_wait(&d, is_stopped, &first, "the first worker is stopped");
+    daemon_freeze(&d, first);
     ck_assert_int_ne(commit("garbage"), first);
     ck_assert_int_ne(commit("foreign"), first);
     daemon_wait_log(&d, "refused", 1);

@@ -25,15 +25,6 @@ configure(int workers, const char *lines)
 }
 
 static int
-is_stopped(daemon_t *unused, void *data)
-{
-    char state[32];
-
-    (void) unused;
-    return daemon_proc_status(*(const pid_t *) data, "State", state, sizeof(state))[0] == 'T';
-}
-
-static int
 is_dead(daemon_t *unused, void *data)
 {
     (void) unused;
@@ -52,8 +43,7 @@ expect_service(int reload)
 static void
 stop_worker(pid_t pid)
 {
-    ck_assert_int_eq(kill(pid, SIGSTOP), 0);
-    daemon_wait(&d, is_stopped, &pid, "the worker is stopped");
+    daemon_freeze(&d, pid);
 }
 
 /* Far more is sent to it than its channel holds. */

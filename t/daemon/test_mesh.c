@@ -61,20 +61,10 @@ kill_worker(pid_t pid)
     daemon_wait(&d, is_dead, &pid, "the killed worker is dead");
 }
 
-static int
-is_stopped(daemon_t *unused, void *data)
-{
-    char state[32];
-
-    (void) unused;
-    return daemon_proc_status(*(const pid_t *) data, "State", state, sizeof(state))[0] == 'T';
-}
-
 static void
 stop_worker(pid_t pid)
 {
-    ck_assert_int_eq(kill(pid, SIGSTOP), 0);
-    daemon_wait(&d, is_stopped, &pid, "the worker is stopped");
+    daemon_freeze(&d, pid);
 }
 
 /* Sends HUP, waits for the reload to fail, and for the reason to be this one. */

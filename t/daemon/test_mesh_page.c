@@ -35,12 +35,9 @@ teardown(void)
 static pid_t
 stop_one(void)
 {
-    char state[32];
     pid_t pid = daemon_worker(&d);
 
-    ck_assert_int_eq(kill(pid, SIGSTOP), 0);
-    while (daemon_proc_status(pid, "State", state, sizeof(state))[0] != 'T')
-        usleep(1000);
+    daemon_freeze(&d, pid);
     return pid;
 }
 

@@ -9,21 +9,10 @@ static const char first[] = "GET /t%77o?1 HTTP/1.1\r\n";
 static const char second[] = "Host: a\r\n\r\n";
 static const char understood[] = "path \"/two\" query \"1\" accept \"\"";
 
-static int
-has_state(daemon_t *unused, void *data)
-{
-    char text[64];
-    const pid_t *pid = data;
-
-    (void) unused;
-    return daemon_proc_status(*pid, "State", text, sizeof(text))[0] == 'T';
-}
-
 static void
 stop_worker(unsigned worker)
 {
-    ck_assert_int_eq(kill(pids[worker], SIGSTOP), 0);
-    daemon_wait(&d, has_state, &pids[worker], "the worker is stopped");
+    daemon_freeze(&d, pids[worker]);
 }
 
 /* A client at that worker, of whose next request it has read this. */
@@ -231,7 +220,7 @@ START_TEST(connection_that_comes_as_a_worker_is_about_to_exit_is_finished)
     ck_assert_int_eq(kill(d.master, SIGHUP), 0);
     daemon_wait(&d, are_draining, NULL, "the old workers drain");
     close(guides[1]);
-    daemon_wait(&d, has_state, &old, "the worker that has no more clients is stopped");
+    daemon_wait_frozen(&d, old); /* it has no more clients */
     ck_assert_int_eq(unlink(daemon_path(&d, "stop")), 0);
 
     pass_ask(guides[0], "/pass?to=1&listener=1");

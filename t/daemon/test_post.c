@@ -69,22 +69,6 @@ total(const char *name)
     return json_number(d.output, path);
 }
 
-static int
-is_stopped(daemon_t *unused, void *data)
-{
-    char state[32];
-
-    (void) unused;
-    return daemon_proc_status(*(const pid_t *) data, "State", state, sizeof(state))[0] == 'T';
-}
-
-static void
-freeze(pid_t *pid)
-{
-    ck_assert_int_eq(kill(*pid, SIGSTOP), 0);
-    daemon_wait(&d, is_stopped, pid, "the worker is stopped");
-}
-
 /* --- all to all ----------------------------------------------------------------------- */
 
 static const char *const sandboxes[] = { "", "sandbox = on\n" };
@@ -157,7 +141,7 @@ START_TEST(what_a_worker_said_before_it_was_killed_arrives)
     start("");
     unsigned long at_master = value(WORKERS, POST_RECEIVED), at_worker = value(1, POST_RECEIVED);
 
-    freeze(&pids[WORKERS]);
+    daemon_freeze(&d, pids[WORKERS]);
     post_order_last(&d, "3", "m", few(), 100);
     daemon_wait(&d, is_dead, &pids[3], "worker 3 is dead"); /* it might have been asked next */
     post_order_last(&d, "2", "1", few(), 100);
@@ -176,7 +160,7 @@ END_TEST
 START_TEST(calls_of_a_worker_that_is_killed_are_lost_and_not_late)
 {
     start("");
-    freeze(&pids[1]);
+    daemon_freeze(&d, pids[1]);
     post_order(&d, "0", "call", "1", 5, 100);
     post_order(&d, "m", "call", "1", 5, 100);
     post_order(&d, "0", "call", "2", 5, 100);
@@ -281,7 +265,7 @@ START_TEST(a_stopped_receiver_costs_its_queue_and_nothing_is_lost)
     enum { MANY = 5000, SIZE = 1000, ROUNDS = 5, KILOBYTES = 4 * 1024 };
 
     start("channel_queue = 256k\n");
-    freeze(&pids[1]);
+    daemon_freeze(&d, pids[1]);
     unsigned long received = value(0, POST_RECEIVED);
     post_order(&d, "0", "send", "1", MANY, SIZE); /* until it is told that there is no room */
     post_order(&d, "2", "send", "0", few(), 0);   /* which does not hold up others */
@@ -325,7 +309,7 @@ START_TEST(payloads_for_a_stopped_receiver_cost_no_more_than_others)
     start("channel_queue = 256k\n");
     unsigned long sent = value(0, POST_SENT);
 
-    freeze(&pids[1]);
+    daemon_freeze(&d, pids[1]);
     post_order(&d, "0", "send", "1", PAYLOADS, LARGE);
     post_wait(&d, pids[0], POST_AGAIN, 1);
     ck_assert_uint_le(value(0, POST_SENT) - sent, 2 * (QUEUE / LARGE));
@@ -353,7 +337,7 @@ START_TEST(what_its_policy_drops_is_counted)
         return;
     start("channel_queue = 256k\n");
     unsigned long sent = value(1, POST_RECEIVED) + MANY;
-    freeze(&pids[1]);
+    daemon_freeze(&d, pids[1]);
     post_order(&d, "0", "postcards", "1", MANY, SIZE);
     post_wait(&d, pids[0], POST_OBEYED, 1);
     ck_assert_uint_eq(value(0, POST_AGAIN), 0);
@@ -370,7 +354,7 @@ START_TEST(what_waits_for_a_worker_that_is_killed_is_dropped)
     if (!RV_HAVE_MEMFD)
         return;
     start("channel_queue = 256k\n");
-    freeze(&pids[1]);
+    daemon_freeze(&d, pids[1]);
     post_order(&d, "0", "send", "1", 5000, 1000);
     post_wait(&d, pids[0], POST_AGAIN, 1);
     int queued = (int) total("queued");

@@ -146,15 +146,6 @@ typedef struct {
 static death_t deaths[KILLS];
 
 static int
-is_stopped(daemon_t *unused, void *data)
-{
-    char state[32];
-
-    (void) unused;
-    return daemon_proc_status(*(const pid_t *) data, "State", state, sizeof(state))[0] == 'T';
-}
-
-static int
 is_dead(daemon_t *unused, void *data)
 {
     (void) unused;
@@ -236,8 +227,7 @@ kill_worker(death_t *death)
     pid_t pid = 0;
 
     daemon_wait(&d, has_victim, &pid, "a worker is more than a second old");
-    ck_assert_int_eq(kill(pid, SIGSTOP), 0);
-    daemon_wait(&d, is_stopped, &pid, "the worker is stopped");
+    daemon_freeze(&d, pid);
     find_clients(pid, death);
     death->at = load_now();
     ck_assert_int_eq(kill(pid, SIGKILL), 0);

@@ -297,15 +297,6 @@ START_TEST(orders_of_that_time_are_not_lost)
 END_TEST
 
 static int
-is_stopped(daemon_t *daemon, void *unused)
-{
-    char state[32];
-
-    (void) unused;
-    return daemon_proc_status(daemon->master, "State", state, sizeof(state))[0] == 'T';
-}
-
-static int
 has_dead_child(daemon_t *daemon, void *unused)
 {
     char state[32];
@@ -325,8 +316,7 @@ START_TEST(service_does_not_drain_for_an_upgrade_that_fails)
     hold("exit 1");
     pid_t sender = begin();
     if (_i == 1) {
-        ck_assert_int_eq(kill(d.master, SIGSTOP), 0);
-        daemon_wait(&d, is_stopped, NULL, "the master is stopped");
+        daemon_freeze(&d, d.master);
     }
     ck_assert_int_eq(kill(d.master, SIGWINCH), 0);
     let_go();

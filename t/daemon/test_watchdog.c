@@ -204,15 +204,6 @@ END_TEST
 
 /* --- what is no hang ------------------------------------------------------------------- */
 
-static int
-is_stopped(daemon_t *unused, void *data)
-{
-    char state[32];
-
-    (void) unused;
-    return daemon_proc_status(*(const pid_t *) data, "State", state, sizeof(state))[0] == 'T';
-}
-
 START_TEST(a_worker_that_waits_does_not_hang)
 {
     start_with(WATCHED);
@@ -226,8 +217,7 @@ END_TEST
 START_TEST(a_worker_that_is_stopped_does_not_hang)
 {
     start_with(WATCHED);
-    ck_assert_int_eq(kill(first, SIGSTOP), 0);
-    daemon_wait(&d, is_stopped, &first, "the worker is stopped");
+    daemon_freeze(&d, first);
     wait_looks();
     ck_assert_int_eq(kill(first, SIGCONT), 0);
     expect_hello();
