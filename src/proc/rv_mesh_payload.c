@@ -52,15 +52,18 @@ is_sealed(int fd)
 
 enum { SEALS_ARE_KNOWN = 0 };
 
-/* A file that has lost its name at once. */
+/* A file that has lost its name at once, unless its process was killed just then. */
 static int
 create_file(void)
 {
     static unsigned number;
     char name[64];
+    int fd;
 
-    snprintf(name, sizeof(name), "/reeve-%ld-%u", (long) getpid(), ++number);
-    int fd = shm_open(name, O_RDWR | O_CREAT | O_EXCL, 0600);
+    do {
+        snprintf(name, sizeof(name), "/reeve-%ld-%u", (long) getpid(), ++number);
+        fd = shm_open(name, O_RDWR | O_CREAT | O_EXCL, 0600);
+    } while (fd == -1 && errno == EEXIST);
     if (fd != -1)
         (void) shm_unlink(name);
     return fd;
