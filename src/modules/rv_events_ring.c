@@ -152,6 +152,17 @@ lock(void)
     return r;
 }
 
+/* How often it was made anew; each time what was in it is gone. */
+static unsigned
+generation(void)
+{
+    rv_zone_info_t info;
+
+    rv_zone_info(zone, &info);
+    return info.generation;
+}
+
+/* The file may be cut off, and be mended, at any instruction, and the lock with it. */
 int
 rv_events_ring_append(const char *topic, const char *text, size_t length, uint64_t *id)
 {
@@ -159,7 +170,12 @@ rv_events_ring_append(const char *topic, const char *text, size_t length, uint64
 
     if (r == NULL)
         return RV_ERROR;
+    unsigned before = generation();
     int result = rv_replay_append(r, topic, strlen(topic), text, length, id), err = errno;
+    if (!rv_zone_is_whole(zone) || generation() != before) {
+        result = RV_ERROR;
+        err = EIO;
+    }
     rv_zone_unlock(zone);
     errno = err;
     return result;

@@ -292,5 +292,6 @@ rv_zone_mend(rv_zone_t *zone)
     if (rv_shm_mend(&zone->shm) != RV_OK || rv_zone_layout_write(zone) != RV_OK
         || rv_zone_layout_repair(zone, zone->spec.calls->restore) != RV_OK)
         return RV_ERROR;
+    rv_zone_layout_mark(zone);
     return zone->outcome;
 }

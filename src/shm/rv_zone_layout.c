@@ -81,8 +81,13 @@ rv_zone_layout_write(rv_zone_t *zone)
         return RV_ERROR;
 
     h->magic = RV_ZONE_LAYOUT_MAGIC;
-    atomic_store(mark_of(zone->shm.addr, zone->shm.size), MARK);
     return RV_OK;
+}
+
+void
+rv_zone_layout_mark(rv_zone_t *zone)
+{
+    atomic_store(mark_of(zone->shm.addr, zone->shm.size), MARK);
 }
 
 int

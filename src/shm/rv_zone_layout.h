@@ -58,8 +58,12 @@ size_t rv_zone_layout_align(size_t n);
 /* What header and end mark take. */
 size_t rv_zone_layout_overhead(void);
 
-/* Writes header and end mark of a new zone, or of one that was cut off. */
+/* Writes the header of a new zone, or of one that was cut off. */
 int rv_zone_layout_write(rv_zone_t *zone);
+
+/* Sets the end mark. In a zone that others have it comes after the content: they leave
+ * one without it alone. */
+void rv_zone_layout_mark(rv_zone_t *zone);
 
 /* 1: the end mark is there: nothing was cut off. */
 int rv_zone_layout_has_mark(const void *memory, size_t size);

@@ -211,9 +211,12 @@ make(const rv_zone_spec_t *spec, rv_zone_t *old, rv_zone_t **zone, char *error)
         rv_zone_close(fresh, 1);
         return RV_ERROR;
     }
-    if (rv_zone_layout_write(fresh) == RV_OK && rv_zone_layout_init(fresh, old) == RV_OK) {
-        *zone = fresh;
-        return RV_OK;
+    if (rv_zone_layout_write(fresh) == RV_OK) {
+        rv_zone_layout_mark(fresh);
+        if (rv_zone_layout_init(fresh, old) == RV_OK) {
+            *zone = fresh;
+            return RV_OK;
+        }
     }
     fail(error, "zone \"%s\": filling it failed (%d: %s)", spec->name, errno, strerror(errno));
     rv_zone_close(fresh, 1);

@@ -15,6 +15,8 @@
 #define AT_END 28000 /* of the content: in its last page */
 
 static int inits, restores, init_result;
+static int in_use; /* others have the zone; */
+static int early;  /* calls for content in it while they take it for whole */
 static long known;   /* of the number, outside the zone */
 static long *number; /* in the zone */
 static const char *path;
@@ -30,6 +32,7 @@ last_number(void)
 static int
 init(rv_zone_t *zone, RV_UNUSED rv_zone_t *old, RV_UNUSED void *data)
 {
+    early += in_use && rv_zone_is_whole(zone);
     inits++;
     number = rv_zone_alloc(zone, AT_END + 100);
     if (number == NULL || *number != 0 || *last_number() != 0 || init_result != RV_OK)
@@ -56,8 +59,9 @@ repair(RV_UNUSED rv_zone_t *zone, RV_UNUSED void *data)
 }
 
 static int
-restore(RV_UNUSED rv_zone_t *zone, RV_UNUSED void *data)
+restore(rv_zone_t *zone, RV_UNUSED void *data)
 {
+    early += rv_zone_is_whole(zone);
     restores++;
     *number = *last_number() = known;
     return RV_OK;
@@ -110,9 +114,11 @@ opened(const char *type)
         .size = SIZE,
         .need = AT_END + 100,
         .calls = &calls };
-    rv_zone_t *zone = zone_opened_saying(&spec, NULL, NULL);
 
+    in_use = 0;
+    rv_zone_t *zone = zone_opened_saying(&spec, NULL, NULL);
     ck_assert_int_eq(rv_zone_adopt(zone), RV_OK);
+    in_use = 1;
     return zone;
 }
 
@@ -147,6 +153,8 @@ assert_normal(rv_zone_t *zone, long value)
     struct stat st;
     rv_zone_info_t info;
 
+    ck_assert_int_eq(early, 0);
+    ck_assert(rv_zone_is_whole(zone));
     ck_assert_int_eq(*number, value);
     ck_assert_int_eq(*last_number(), value);
     ck_assert_int_eq(rv_zone_mend(zone), RV_OK);
