@@ -15,8 +15,8 @@
 #define AT_END 28000 /* of the content: in its last page */
 
 static int inits, restores, init_result;
-static int in_use; /* others have the zone; */
-static int early;  /* calls for content in it while they take it for whole */
+static int in_use;   /* others have the zone; */
+static int early;    /* calls for content in it while they take it for whole */
 static long known;   /* of the number, outside the zone */
 static long *number; /* in the zone */
 static const char *path;
