@@ -1,0 +1,150 @@
+/*
+ * figure: what was measured, as a line.
+ */
+#include "figure.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+void
+figure_init(figure_t *f, const char *name, const char *unit, long at)
+{
+    memset(f, 0, sizeof(*f));
+    snprintf(f->name, sizeof(f->name), "%s", name);
+    f->unit = unit;
+    f->at = at;
+    f->wanted = -1;
+}
+
+static figure_server_t *
+find(figure_t *f, const char *name)
+{
+    for (unsigned i = 0; i < f->count; i++) {
+        if (strcmp(f->servers[i].name, name) == 0)
+            return &f->servers[i];
+    }
+    if (f->count == FIGURE_SERVERS)
+        bench_give_up("%s: too many servers", f->name);
+    f->servers[f->count].name = name;
+    return &f->servers[f->count++];
+}
+
+void
+figure_want(figure_t *f, const char *server, double wanted)
+{
+    find(f, server)->wanted = wanted;
+}
+
+void
+figure_add(figure_t *f, const char *server, double sample)
+{
+    figure_server_t *s = find(f, server);
+
+    if (s->count == FIGURE_SAMPLES)
+        bench_give_up("%s: too many samples", f->name);
+    s->samples[s->count++] = sample;
+}
+
+static double
+median(const figure_server_t *s)
+{
+    double sorted[FIGURE_SAMPLES];
+
+    memcpy(sorted, s->samples, sizeof(sorted));
+    return s->count == 0 ? 0 : bench_median(sorted, s->count);
+}
+
+double
+figure_median(const figure_t *f, const char *server)
+{
+    for (unsigned i = 0; i < f->count; i++) {
+        if (strcmp(f->servers[i].name, server) == 0)
+            return median(&f->servers[i]);
+    }
+    return 0;
+}
+
+/* Three digits, or all of a large number; no exponent, which not all who read it know. */
+static const char *
+number(double value)
+{
+    static char texts[4][32];
+    static unsigned next;
+    char *text = texts[next++ % rv_countof(texts)];
+    double size = value < 0 ? -value : value;
+
+    snprintf(text, sizeof(texts[0]), "%.*f",
+        size >= 100 || value == (double) (long) value ? 0
+            : size >= 10                              ? 1
+                                                      : 2,
+        value);
+    return text;
+}
+
+static void
+print_text(const figure_t *f)
+{
+    char name[FIGURE_NAME + 24];
+    double ours = median(&f->servers[0]);
+
+    snprintf(name, sizeof(name), f->at < 0 ? "%s" : "%s at %ld", f->name, f->at);
+    printf("%-36s", name);
+    for (unsigned i = 0; i < f->count; i++) {
+        const figure_server_t *s = &f->servers[i];
+
+        if (s->count == 0)
+            continue;
+        printf("%s %s %s%s%s", i == 0 ? "" : " |", s->name, number(median(s)),
+            *f->unit == '\0' ? "" : " ", f->unit);
+        if (s->count > 1)
+            printf(" (%s-%s)", number(s->samples[0]), number(s->samples[s->count - 1]));
+        if (i > 0 && median(s) > 0)
+            printf(" ratio %.2f", ours / median(s));
+        if (i == 0 && f->wanted >= 0)
+            printf(", wanted %s", number(f->wanted));
+        if (i > 0 && s->wanted > 0)
+            printf(", wanted %.2f", s->wanted);
+    }
+    printf("\n");
+}
+
+static void
+print_json(const figure_t *f)
+{
+    double ours = median(&f->servers[0]);
+
+    printf("{\"figure\":\"%s\",\"unit\":\"%s\"", f->name, f->unit);
+    if (f->at >= 0)
+        printf(",\"at\":%ld", f->at);
+    if (f->wanted >= 0)
+        printf(",\"wanted\":%g", f->wanted);
+    for (unsigned i = 0; i < f->count; i++) {
+        const figure_server_t *s = &f->servers[i];
+
+        if (s->count == 0)
+            continue;
+        printf(",\"%s\":{\"median\":%.6g,\"least\":%.6g,\"most\":%.6g", s->name, median(s),
+            s->samples[0], s->samples[s->count - 1]);
+        if (i > 0 && median(s) > 0)
+            printf(",\"ratio\":%.4g", ours / median(s));
+        if (s->wanted > 0)
+            printf(",\"wanted\":%g", s->wanted);
+        printf("}");
+    }
+    printf("}\n");
+}
+
+void
+figure_print(const figure_t *f)
+{
+    const char *format = getenv("BENCH_FORMAT");
+    figure_t sorted = *f;
+
+    for (unsigned i = 0; i < f->count; i++)
+        bench_sort(sorted.servers[i].samples, f->servers[i].count);
+    if (format != NULL && strcmp(format, "json") == 0)
+        print_json(&sorted);
+    else
+        print_text(&sorted);
+}
