@@ -15,7 +15,7 @@
 enum { BENCH_ROUNDS = 5, BENCH_PATH = 256 };
 
 /* Of the processors that we may use: the first, the second, or where there is no second, any. */
-typedef enum { BENCH_ANY_CORE, BENCH_SERVER_CORE, BENCH_LOAD_CORE } bench_core_t;
+typedef enum { BENCH_SERVER_CORE, BENCH_LOAD_CORE, BENCH_ANY_CORE } bench_core_t;
 
 /* First in main, with argv[0]. Returns in the child. */
 void bench_init(const char *self);

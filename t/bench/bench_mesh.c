@@ -4,278 +4,80 @@
  *
  * A start lasts from exec until every worker runs; here, until each has the descriptor of every
  * other as well, as /proc shows. A reload lasts until that is so of the new generation and nobody
- * of the old one is left. RV_BENCH_WORKERS="64 128" chooses the numbers of workers, RV_NGINX the
- * program to stand beside.
+ * of the old one is left. RV_BENCH_WORKERS="64 128" chooses the numbers of workers.
  */
-#include "rv_base.h"
-#include "rv_fd.h"
+#include "figure.h"
+#include "server.h"
 
-#include <arpa/inet.h>
-#include <dirent.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
-#include <sys/wait.h>
-#include <time.h>
-#include <unistd.h>
 
-enum {
-    MOST = 512,
-    CHILDREN = 3 * MOST,
-    ROUNDS = 3,
-    POLL_NSEC = 2 * 1000 * 1000,
-    LIMIT = 60 /* seconds, for anything */
-};
+enum { MOST = 512, SERVERS = 2, ROUNDS = 3, CONNECTIONS = 64, LIMIT = 60 /* s */ };
 
 typedef enum { START, RELOAD, KILL, CPU, STEPS } step_t;
 
-typedef struct server_s {
-    const char *name;
-    const char *program;
-    void (*configure)(const char *path, int workers, int port);
-    int (*is_complete)(const struct server_s *s, pid_t worker);
-    int beside; /* descriptors of a worker that are no channels */
+static const char *const names[] = { "reeve", "nginx" };
+static int beside; /* descriptors of a worker of ours that are no channels */
 
-    pid_t master;
-    int workers;
-    double took[STEPS][ROUNDS];
-} server_t;
-
-static char folder[128], conf[160], reeve[512];
-
-static void
-fail(const char *what)
-{
-    perror(what);
-    exit(1);
-}
-
-static double
-now(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double) t.tv_sec + (double) t.tv_nsec / 1e9;
-}
-
-/* --- the two --------------------------------------------------------------------------- */
-
-static void __attribute__((format(printf, 2, 3))) write_conf(const char *path, const char *fmt, ...)
-{
-    FILE *f = fopen(path, "w");
-    va_list args;
-
-    if (f == NULL)
-        fail(path);
-    va_start(args, fmt);
-    vfprintf(f, fmt, args);
-    va_end(args);
-    if (fclose(f) != 0)
-        fail(path);
-}
-
-static void
-configure_reeve(const char *path, int workers, int port)
-{
-    write_conf(path,
-        "[main]\ndaemon = off\nworker_processes = %d\n"
-        "error_log = error.log notice\npid = reeve.pid\n"
-        "[events]\nworker_connections = 64\n"
-        "[http]\nlisten = 127.0.0.1:%d\n[location /]\nhandler = return\nreturn = 200 a\n",
-        workers, port);
-}
-
-static void
-configure_nginx(const char *path, int workers, int port)
-{
-    write_conf(path,
-        "daemon off;\nworker_processes %d;\nerror_log error.log notice;\npid nginx.pid;\n"
-        "events { worker_connections 64; }\n"
-        "http { access_log off; server { listen 127.0.0.1:%d; } }\n",
-        workers, port);
-}
-
-static char *const *
-arguments(const server_t *s)
-{
-    static char *list[8];
-
-    list[0] = (char *) (uintptr_t) s->program;
-    list[1] = (char *) (uintptr_t) "-p";
-    list[2] = folder;
-    list[3] = (char *) (uintptr_t) "-c";
-    list[4] = conf;
-    return list;
-}
-
-/* --- /proc -------------------------------------------------------------------------------- */
-
-static size_t
-read_file(pid_t pid, const char *name, char *text, size_t room)
-{
-    char path[64];
-
-    snprintf(path, sizeof(path), "/proc/%ld/%s", (long) pid, name);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    size_t length = 0;
-    for (ssize_t n = 1; fd != -1 && n > 0 && length < room - 1; length += (size_t) n) {
-        n = read(fd, text + length, room - 1 - length);
-        n = n < 0 ? 0 : n;
-    }
-    if (fd != -1)
-        close(fd);
-    text[length] = '\0';
-    return length;
-}
+/* --- complete --------------------------------------------------------------------------------- */
 
 static int
-list_children(pid_t pid, pid_t *pids)
-{
-    static char text[CHILDREN * 8];
-    char name[32], *end = text;
-    int n = 0;
-
-    snprintf(name, sizeof(name), "task/%ld/children", (long) pid);
-    (void) read_file(pid, name, text, sizeof(text));
-    for (long one; n < CHILDREN && (one = strtol(end, &end, 10)) > 0; n++)
-        pids[n] = (pid_t) one;
-    return n;
-}
-
-/* Younger kernels tell it as the size of the folder. */
-static int
-count_descriptors(pid_t pid)
-{
-    char path[64];
-    struct stat st;
-    int n = 0;
-
-    snprintf(path, sizeof(path), "/proc/%ld/fd", (long) pid);
-    if (stat(path, &st) == 0 && st.st_size > 0)
-        return (int) st.st_size;
-
-    DIR *directory = opendir(path);
-    if (directory == NULL)
-        return -1;
-    for (struct dirent *e; (e = readdir(directory)) != NULL;)
-        n += e->d_name[0] != '.';
-    closedir(directory);
-    return n;
-}
-
-static int
-has_mesh(const server_t *s, pid_t worker)
-{
-    return count_descriptors(worker) == s->workers + s->beside;
-}
-
-static int
-is_there(const server_t *s, pid_t worker)
-{
-    (void) s;
-    return worker > 0;
-}
-
-static int
-is_running(const server_t *s, pid_t worker)
+is_complete(const server_t *s, pid_t worker)
 {
     static const char title[] = "nginx: worker process";
     char text[64];
 
-    (void) s;
-    (void) read_file(worker, "cmdline", text, sizeof(text));
+    if (strcmp(s->name, "reeve") == 0)
+        return tree_descriptors(worker) == (int) s->plan.workers + beside;
+    (void) tree_read(worker, "cmdline", text, sizeof(text));
     return strncmp(text, title, sizeof(title) - 1) == 0 && strstr(text, "shutting") == NULL;
 }
-
-/* KiB that a process takes for itself, what is shared counted by its part. */
-static long
-proportional_size(pid_t pid)
-{
-    static char text[4096];
-    long size = 0;
-
-    (void) read_file(pid, "smaps_rollup", text, sizeof(text));
-    const char *at = strstr(text, "\nPss:");
-    if (at != NULL)
-        (void) sscanf(at, "\nPss: %ld", &size);
-    return size;
-}
-
-/* --- steps -------------------------------------------------------------------------------- */
 
 /* Waits until there are so many workers, all complete and none of `old`. */
 static void
 wait_complete(const server_t *s, const pid_t *old, int old_count, pid_t *pids)
 {
-    const struct timespec pause = { 0, POLL_NSEC };
-    double until = now() + LIMIT;
-    int done = 0;
+    int workers = (int) s->plan.workers, done = 0;
+    double until = bench_now() + LIMIT;
 
-    for (; now() < until; nanosleep(&pause, NULL)) {
+    for (; bench_now() < until; bench_pause(2)) {
         while (old_count > 0 && kill(old[old_count - 1], 0) == -1)
             old_count--;
-        if (old_count > 0)
+        if (old_count > 0 || tree_children(s->pid, pids) != workers)
             continue;
-        if (list_children(s->master, pids) != s->workers)
-            continue;
-        for (done = rv_min(done, s->workers); done < s->workers; done++) {
-            if (!s->is_complete(s, pids[done]))
-                break;
-        }
-        if (done == s->workers)
+        while (done < workers && is_complete(s, pids[done]))
+            done++;
+        if (done == workers)
             return;
     }
-    fprintf(stderr, "%s: %d of %d workers are complete after %d seconds\n", s->name, done,
-        s->workers, LIMIT);
-    kill(s->master, SIGTERM);
-    exit(1);
-}
-
-static int
-free_port(void)
-{
-    struct sockaddr_in in = { .sin_family = AF_INET };
-    socklen_t length = sizeof(in);
-    int fd = rv_fd_socket(AF_INET, SOCK_STREAM);
-
-    in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    if (fd == -1 || bind(fd, (struct sockaddr *) &in, sizeof(in)) == -1
-        || getsockname(fd, (struct sockaddr *) &in, &length) == -1)
-        fail("bind");
-    close(fd);
-    return ntohs(in.sin_port);
+    bench_give_up("%s: %d of %d workers are complete after %d seconds", s->name, done, workers,
+        LIMIT);
 }
 
 static void
-start(server_t *s, int workers, pid_t *pids)
+start(server_t *s, unsigned workers, pid_t *pids)
 {
-    s->configure(conf, workers, free_port());
-    s->workers = workers;
-    s->master = fork();
-    if (s->master == 0) {
-        int null = open("/dev/null", O_RDWR);
-
-        (void) dup2(null, 1);
-        (void) dup2(null, 2);
-        execvp(s->program, arguments(s));
-        _exit(127);
-    }
+    server_launch(s, &(server_plan_t){ .workers = workers, .connections = CONNECTIONS,
+                         .core = BENCH_ANY_CORE });
     wait_complete(s, NULL, 0, pids);
 }
 
-static void
-stop(server_t *s)
+/* What a worker of ours holds beside the mesh, once it serves. */
+static int
+count_beside(server_t *s)
 {
-    kill(s->master, SIGTERM);
-    waitpid(s->master, NULL, 0);
+    server_start(s, &(server_plan_t){ .workers = 2, .connections = CONNECTIONS });
+    server_wait_workers(s, 2, NULL, 0);
+    bench_pause(300);
+    int n = tree_descriptors(server_worker(s)) - 2;
+    server_stop(s);
+    return n;
 }
+
+/* --- steps -------------------------------------------------------------------------------------- */
 
 /* Of the processes that are gone by now. */
 static double
@@ -289,174 +91,98 @@ cpu_of_children(void)
 }
 
 static void
-measure(server_t *s, int workers, int round)
+measure(server_t *s, unsigned workers, figure_t *figures)
 {
-    static pid_t pids[CHILDREN], old[CHILDREN];
-    double cpu = cpu_of_children(), began = now();
+    static pid_t pids[TREE_MOST], old[TREE_MOST];
+    double cpu = cpu_of_children(), began = bench_now();
 
     start(s, workers, pids);
-    s->took[START][round] = now() - began;
+    figure_add(&figures[START], s->name, bench_now() - began);
 
     memcpy(old, pids, sizeof(old));
-    began = now();
-    kill(s->master, SIGHUP);
-    wait_complete(s, old, workers, pids);
-    s->took[RELOAD][round] = now() - began;
+    began = bench_now();
+    kill(s->pid, SIGHUP);
+    wait_complete(s, old, (int) workers, pids);
+    figure_add(&figures[RELOAD], s->name, bench_now() - began);
 
     int killed = 0;
-    began = now();
-    for (int i = 0; i < workers; i += 3) {
+    began = bench_now();
+    for (unsigned i = 0; i < workers; i += 3) {
         old[killed++] = pids[i];
         kill(pids[i], SIGKILL);
     }
     wait_complete(s, old, killed, pids);
-    s->took[KILL][round] = now() - began;
+    figure_add(&figures[KILL], s->name, bench_now() - began);
 
-    stop(s);
-    s->took[CPU][round] = cpu_of_children() - cpu;
-}
-
-/* --- what is printed ------------------------------------------------------------------------- */
-
-static int
-compare(const void *a, const void *b)
-{
-    double x = *(const double *) a, y = *(const double *) b;
-
-    return (x > y) - (x < y);
+    server_stop(s);
+    figure_add(&figures[CPU], s->name, cpu_of_children() - cpu);
 }
 
 static void
-show(int workers, server_t *servers, int count)
+measure_steps(server_t *servers, unsigned count, unsigned workers)
 {
-    static const char *const names[] = {
+    static const char *const steps[] = {
         [START] = "start", [RELOAD] = "reload", [KILL] = "third_killed", [CPU] = "cpu_of_all"
     };
+    figure_t figures[STEPS];
+    char name[FIGURE_NAME];
 
-    for (int step = 0; step < STEPS; step++) {
-        for (int i = 0; i < count; i++)
-            qsort(servers[i].took[step], ROUNDS, sizeof(double), compare);
-        double ours = servers[0].took[step][ROUNDS / 2];
-        printf("mesh.%s.%d_workers  reeve %.2f s", names[step], workers, ours);
-        for (int i = 1; i < count; i++)
-            printf("  %s %.2f s (%.2f)", servers[i].name, servers[i].took[step][ROUNDS / 2],
-                ours / servers[i].took[step][ROUNDS / 2]);
-        printf("\n");
+    for (int i = 0; i < STEPS; i++) {
+        snprintf(name, sizeof(name), "mesh.%s", steps[i]);
+        figure_init(&figures[i], name, "s", workers);
     }
+    for (int round = 0; round < ROUNDS; round++) {
+        for (unsigned i = 0; i < count; i++)
+            measure(&servers[i], workers, figures);
+    }
+    figure_want(&figures[START], "nginx", 1.0);
+    figure_want(&figures[RELOAD], "nginx", 1.0);
+    for (int i = 0; i < STEPS; i++)
+        figure_print(&figures[i]);
 }
 
 static void
-show_sizes(server_t *servers, int count, int workers)
+measure_sizes(server_t *servers, unsigned count, unsigned workers)
 {
-    static pid_t pids[CHILDREN];
+    static pid_t pids[TREE_MOST];
+    figure_t memory, master, descriptors;
 
-    printf("mesh.worker.%d_workers ", workers);
-    for (int i = 0; i < count; i++) {
-        long size = 0;
+    figure_init(&memory, "mesh.worker_memory", "KiB", workers);
+    figure_init(&master, "mesh.master_memory", "KiB", workers);
+    figure_init(&descriptors, "mesh.worker_descriptors", "", workers);
+    for (unsigned i = 0; i < count; i++) {
+        double size = 0;
 
         start(&servers[i], workers, pids);
-        for (int w = 0; w < workers; w++)
-            size += proportional_size(pids[w]);
-        printf(" %s %ld KiB, %d descriptors; master %ld KiB ", servers[i].name, size / workers,
-            count_descriptors(pids[0]), proportional_size(servers[i].master));
-        stop(&servers[i]);
+        for (unsigned w = 0; w < workers; w++)
+            size += tree_memory(pids[w]);
+        figure_add(&memory, servers[i].name, size / 1024 / workers);
+        figure_add(&master, servers[i].name, tree_memory(servers[i].pid) / 1024);
+        figure_add(&descriptors, servers[i].name, tree_descriptors(pids[0]));
+        server_stop(&servers[i]);
     }
-    printf("\n");
-}
-
-/* What a worker of ours holds beside the mesh, once it serves. */
-static int
-count_beside(server_t *s)
-{
-    static pid_t pids[CHILDREN];
-    const struct timespec settled = { 0, 300 * 1000 * 1000 };
-    server_t two = *s;
-
-    two.is_complete = is_there;
-    start(&two, 2, pids);
-    nanosleep(&settled, NULL);
-    int n = count_descriptors(pids[0]) - 2;
-    stop(&two);
-    return n;
-}
-
-/* Whether it can be run; nothing is measured beside one that cannot. */
-static int
-is_installed(const char *program)
-{
-    int status;
-    pid_t pid = fork();
-
-    if (pid == 0) {
-        int null = open("/dev/null", O_RDWR);
-
-        (void) dup2(null, 2);
-        execlp(program, program, "-v", (char *) NULL);
-        _exit(127);
-    }
-    return pid != -1 && waitpid(pid, &status, 0) == pid && status == 0;
-}
-
-static void
-prepare(const char *self)
-{
-    const char *slash = strrchr(self, '/');
-    struct rlimit files;
-
-    snprintf(folder, sizeof(folder), "/tmp/reeve-bench.XXXXXX");
-    if (mkdtemp(folder) == NULL || chmod(folder, 0755) == -1)
-        fail(folder);
-    snprintf(conf, sizeof(conf), "%s/conf", folder);
-    snprintf(reeve, sizeof(reeve), "%.*s/../../reeve", slash == NULL ? 1 : (int) (slash - self),
-        slash == NULL ? "." : self);
-    getrlimit(RLIMIT_NOFILE, &files); /* nginx's master keeps both ends of each pair */
-    files.rlim_cur = files.rlim_max;
-    (void) setrlimit(RLIMIT_NOFILE, &files);
-}
-
-static void
-clean_up(void)
-{
-    static const char *const names[] = { "conf", "error.log", "reeve.pid", "nginx.pid",
-        "client_body_temp", "proxy_temp", "fastcgi_temp", "uwsgi_temp", "scgi_temp" };
-    char path[192];
-
-    for (size_t i = 0; i < rv_countof(names); i++) {
-        snprintf(path, sizeof(path), "%s/%s", folder, names[i]);
-        (void) remove(path);
-    }
-    if (rmdir(folder) == -1)
-        fail(folder);
+    figure_print(&memory);
+    figure_print(&master);
+    figure_print(&descriptors);
 }
 
 int
 main(int argc, char **argv)
 {
-    const char *sizes = getenv("RV_BENCH_WORKERS"), *nginx = getenv("RV_NGINX");
-    server_t servers[] = {
-        { .name = "reeve", .configure = configure_reeve, .is_complete = has_mesh },
-        { .name = "nginx", .configure = configure_nginx, .is_complete = is_running },
-    };
+    const char *sizes = getenv("RV_BENCH_WORKERS");
+    server_t servers[SERVERS];
 
     (void) argc;
-    prepare(argv[0]);
-    servers[0].program = reeve;
-    servers[1].program = nginx == NULL ? "nginx" : nginx;
-    int count = is_installed(servers[1].program) ? 2 : 1;
-    servers[0].beside = count_beside(&servers[0]);
+    bench_init(argv[0]);
+    unsigned count = server_find_all(servers, names, rv_countof(names), SERVER_HAS_WORKERS);
+    beside = count_beside(&servers[0]);
 
-    setvbuf(stdout, NULL, _IOLBF, 0);
     char *at = (char *) (uintptr_t) (sizes == NULL ? "256 512" : sizes);
     for (long n; (n = strtol(at, &at, 10)) > 0;) {
-        int workers = (int) rv_min(n, (long) MOST);
+        unsigned workers = (unsigned) rv_min(n, (long) MOST);
 
-        for (int round = 0; round < ROUNDS; round++) {
-            for (int i = 0; i < count; i++)
-                measure(&servers[i], workers, round);
-        }
-        show(workers, servers, count);
-        show_sizes(servers, count, workers);
+        measure_steps(servers, count, workers);
+        measure_sizes(servers, count, workers);
     }
-    clean_up();
     return 0;
 }

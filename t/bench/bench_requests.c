@@ -1,14 +1,12 @@
 /*
  * What a request costs: processor time of the server's processes for each answer, beside others
- * in turn, and a loop that does nothing else.
+ * in turn, and beside a loop that does nothing else.
  */
 #include "figure.h"
-#include "load.h"
-#include "server.h"
+#include "measure.h"
+#include "outside.h"
 
-#include <string.h>
-
-enum { WARM_MSEC = 200, MEASURE_MSEC = 1000, SERVERS = 7 };
+enum { SERVERS = 7, BUSY = 64, OUTSIDE_MSEC = 1000 };
 
 static const char *const names[] = { "reeve", "uncounted", "bare", "nginx", "h2o", "haproxy",
     "kore" };
@@ -18,60 +16,88 @@ typedef struct {
     const char *path;
     unsigned pipeline;
     int once;
-    unsigned wanted; /* of the servers */
+    unsigned needed; /* abilities */
     double beside_bare, beside_nginx;
 } row_t;
 
 static const row_t rows[] = {
     { "requests.stub_status", "/stub_status", 1, 0, SERVER_HAS_STATUS, 1.12, 0.90 },
     { "requests.six_bytes", "/hello", 1, 0, 0, 1.12, 0.90 },
-    { "requests.sixteen_pipelined", "/hello", 16, 0, 0, 0, 0.7 },
+    { "requests.sixteen_pipelined", "/hello", 16, 0, SERVER_HAS_PIPELINING, 0, 0.70 },
     { "requests.with_a_connection_each", "/hello", 1, 1, 0, 0, 0.95 },
 };
-
-/* Microseconds for an answer. */
-static double
-measure(const server_t *s, const load_plan_t *plan)
-{
-    load_t l;
-
-    load_start(&l, plan);
-    load_wait(&l);
-    bench_pause(WARM_MSEC);
-    double cpu = tree_cpu(s->pid);
-    unsigned long answers = l.counts->answers;
-    bench_pause(MEASURE_MSEC);
-    cpu = tree_cpu(s->pid) - cpu;
-    answers = l.counts->answers - answers;
-    if (l.counts->failed > 0 || answers == 0)
-        bench_give_up("%s: %s: %lu failed", s->name, plan->path, l.counts->failed);
-    load_stop(&l);
-    return cpu / (double) answers;
-}
 
 static void
 measure_row(const row_t *row, server_t *servers, unsigned count)
 {
     figure_t f;
+    measure_t m;
 
     figure_init(&f, row->figure, "us", -1);
     for (unsigned r = 0; r < BENCH_ROUNDS; r++) {
         for (unsigned i = 0; i < count; i++) {
-            const load_plan_t plan = { .port = servers[i].port,
-                .path = row->path,
-                .busy = 64,
-                .pipeline = row->pipeline,
-                .once = row->once };
+            const load_plan_t plan = { .port = servers[i].port, .path = row->path, .busy = BUSY,
+                .pipeline = row->pipeline, .once = row->once };
 
-            if ((servers[i].abilities & row->wanted) == row->wanted)
-                figure_add(&f, servers[i].name, measure(&servers[i], &plan));
+            if ((servers[i].abilities & row->needed) != row->needed)
+                continue;
+            measure_plan(&servers[i], &plan, &m);
+            figure_add(&f, servers[i].name, m.usec);
         }
     }
-    if (row->beside_bare > 0)
-        figure_want(&f, "bare", row->beside_bare);
-    figure_want(&f, "uncounted", 1.03);
+    figure_want(&f, "bare", row->beside_bare);
     figure_want(&f, "nginx", row->beside_nginx);
     figure_print(&f);
+}
+
+/* Each pair right behind one another: what transactions take off is less than what a machine
+ * changes by from one second to the next. */
+static void
+measure_transactions(server_t *servers, unsigned count)
+{
+    enum { PAIRS = 15 };
+    figure_t f;
+    measure_t m;
+
+    figure_init(&f, "requests.transactions", "us", -1);
+    for (unsigned r = 0; r < PAIRS; r++) {
+        for (unsigned i = 0; i < rv_min(count, 2u); i++) {
+            unsigned which = r % 2 == 0 ? i : 1 - i;
+            const load_plan_t plan = { .port = servers[which].port, .path = "/hello",
+                .busy = BUSY };
+
+            measure_plan(&servers[which], &plan, &m);
+            figure_add(&f, servers[which].name, m.usec);
+        }
+    }
+    figure_want(&f, "uncounted", 1.03);
+    figure_print(&f);
+}
+
+/* By strace, and by clients that are not ours, where they are installed. */
+static void
+measure_outside(server_t *servers, unsigned count)
+{
+    figure_t calls, by_wrk;
+
+    figure_init(&calls, "requests.system_calls", "", -1);
+    calls.wanted = 2.1;
+    figure_init(&by_wrk, "requests.six_bytes_by_wrk", "us", -1);
+    for (unsigned r = 0; r < BENCH_ROUNDS; r++) {
+        for (unsigned i = 0; i < count; i++) {
+            const load_plan_t plan = { .port = servers[i].port, .path = "/hello", .busy = BUSY };
+            double figure;
+
+            if (outside_count_calls(&servers[i], &plan, &figure) == RV_OK)
+                figure_add(&calls, servers[i].name, figure);
+            if (outside_run_wrk(&servers[i], &plan, &figure) == RV_OK)
+                figure_add(&by_wrk, servers[i].name, figure);
+        }
+    }
+    figure_want(&by_wrk, "bare", 1.12);
+    figure_want(&by_wrk, "nginx", 0.90);
+    figure_print(&calls);
+    figure_print(&by_wrk);
 }
 
 int
@@ -86,5 +112,7 @@ main(int argc, char **argv)
         server_start(&servers[i], &(server_plan_t){ .connections = 1024 });
     for (size_t i = 0; i < rv_countof(rows); i++)
         measure_row(&rows[i], servers, count);
+    measure_transactions(servers, count);
+    measure_outside(servers, count);
     return 0;
 }

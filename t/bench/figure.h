@@ -8,7 +8,7 @@
 
 #include "bench.h"
 
-enum { FIGURE_SERVERS = 8, FIGURE_SAMPLES = 16, FIGURE_NAME = 64 };
+enum { FIGURE_SERVERS = 8, FIGURE_SAMPLES = 24, FIGURE_NAME = 64 };
 
 typedef struct {
     const char *name;

@@ -131,15 +131,15 @@ configure_kore(const server_t *s)
 }
 
 static const kind_t kinds[] = {
-    { "reeve", NULL, NULL, SERVER_HAS_STATUS | SERVER_HAS_WORKERS, configure_reeve,
+    { "reeve", NULL, NULL, SERVER_HAS_STATUS | SERVER_HAS_WORKERS | SERVER_HAS_PIPELINING, configure_reeve,
         { "reeve", "-p", "%", "-c", "@" } },
-    { "uncounted", NULL, NULL, SERVER_HAS_STATUS, configure_reeve,
+    { "uncounted", NULL, NULL, SERVER_HAS_STATUS | SERVER_HAS_PIPELINING, configure_reeve,
         { "t/bench/reeve_uncounted", "-p", "%", "-c", "@" } },
-    { "bare", NULL, NULL, SERVER_HAS_STATUS, NULL, { NULL } },
-    { "nginx", "RV_NGINX", "-v", SERVER_HAS_STATUS | SERVER_HAS_WORKERS, configure_nginx,
+    { "bare", NULL, NULL, SERVER_HAS_STATUS | SERVER_HAS_PIPELINING, NULL, { NULL } },
+    { "nginx", "RV_NGINX", "-v", SERVER_HAS_STATUS | SERVER_HAS_WORKERS | SERVER_HAS_PIPELINING, configure_nginx,
         { "nginx", "-p", "%", "-c", "@" } },
-    { "h2o", "RV_H2O", "--version", 0, configure_h2o, { "h2o", "-m", "worker", "-c", "@" } },
-    { "haproxy", "RV_HAPROXY", "-v", 0, configure_haproxy, { "haproxy", "-db", "-f", "@" } },
+    { "h2o", "RV_H2O", "--version", SERVER_HAS_PIPELINING, configure_h2o, { "h2o", "-m", "worker", "-c", "@" } },
+    { "haproxy", "RV_HAPROXY", "-v", SERVER_HAS_PIPELINING, configure_haproxy, { "haproxy", "-db", "-f", "@" } },
     { "kore", "RV_KORE", "-v", 0, configure_kore, { "kore", "-f", "-n", "-r", "-q", "-c", "@" } },
 };
 
@@ -244,7 +244,7 @@ static void __attribute__((noreturn)) run(const server_t *s, const kind_t *k)
     const char *list[ARGUMENTS + 1];
     const char *program = program_of(k);
 
-    bench_pin(BENCH_SERVER_CORE);
+    bench_pin(s->plan.core);
     if (k->configure == NULL)
         bare_serve(s->port);
     for (size_t i = 0; i < ARGUMENTS; i++) {
@@ -260,7 +260,7 @@ static void __attribute__((noreturn)) run(const server_t *s, const kind_t *k)
 }
 
 void
-server_start(server_t *s, const server_plan_t *plan)
+server_launch(server_t *s, const server_plan_t *plan)
 {
     const kind_t *k = kind_of(s->name);
 
@@ -274,6 +274,12 @@ server_start(server_t *s, const server_plan_t *plan)
     s->pid = bench_fork();
     if (s->pid == 0)
         run(s, k);
+}
+
+void
+server_start(server_t *s, const server_plan_t *plan)
+{
+    server_launch(s, plan);
 
     double until = bench_now() + PATIENCE_MSEC / 1e3;
     while (!answers(s->port)) {

@@ -12,13 +12,15 @@
 
 typedef enum {
     SERVER_HAS_STATUS = 1, /* /stub_status, nginx's page */
-    SERVER_HAS_WORKERS = 2 /* as many processes as wanted, that a reload replaces */
+    SERVER_HAS_WORKERS = 2, /* as many processes as wanted, that a reload replaces */
+    SERVER_HAS_PIPELINING = 4
 } server_ability_t;
 
 typedef struct {
     unsigned workers;     /* 0 is 1 */
     unsigned connections; /* of a worker at most; 0 is 1024 */
-    const char *more;     /* lines for reeve's [main] */
+    const char *more;     /* lines for reeve's [main]; NULL: none */
+    bench_core_t core;    /* where it runs */
 } server_plan_t;
 
 typedef struct {
@@ -36,8 +38,12 @@ int server_find(server_t *s, const char *name);
 /* All of these that are there, and can do what is wanted; how many. */
 unsigned server_find_all(server_t *list, const char *const *names, unsigned count, unsigned wanted);
 
-/* Starts it on the core for that, and waits until it answers. */
+/* Starts it. */
+void server_launch(server_t *s, const server_plan_t *plan);
+
+/* Starts it, and waits until it answers. */
 void server_start(server_t *s, const server_plan_t *plan);
+
 void server_stop(server_t *s);
 
 /* Its first worker, where it has any. */
