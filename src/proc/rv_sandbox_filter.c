@@ -8,6 +8,10 @@
  * kills. Descriptors that a worker needs are made before the filter is loaded,
  * by the master, or by accept.
  *
+ * Making the program takes libseccomp a thousand times the memory of the program. So a
+ * process that is going to fork makes it, and each child puts its own process id
+ * where a number stands that is nobody's.
+ *
  * Names of other architectures do no harm, and names that this libseccomp
  * does not know yet are passed over: C libraries prefer new calls where the
  * kernel has them, so old and new forms stand side by side.
@@ -18,11 +22,17 @@
 
 #if RV_HAVE_SECCOMP
 
+#include "rv_fd.h"
+
 #include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <seccomp.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #if !defined(F_ADD_SEALS)
@@ -65,7 +75,16 @@ static const char *const plain[] = {
     "sched_getaffinity", "getcpu", "sysinfo", "uname", "exit", "exit_group"
 };
 
-enum { NOT_READING = O_ACCMODE | O_CREAT | O_TRUNC, OWN_PID = -1 };
+enum {
+    NOT_READING = O_ACCMODE | O_CREAT | O_TRUNC,
+    OWN_PID = 0x7ffffffe /* the kernel gives out no more than 2^22 */
+};
+
+struct rv_sandbox_filter_s {
+    scmp_filter_ctx rules; /* NULL once the program is made */
+    struct sock_filter *program;
+    size_t size; /* bytes of it */
+};
 
 #define ALL UINT32_MAX
 #define POINTER UINT64_MAX
@@ -104,28 +123,35 @@ done(int result)
 }
 
 static int
-add_limited(scmp_filter_ctx filter)
+allow(scmp_filter_ctx rules, int number)
+{
+    return done(seccomp_rule_add(rules, SCMP_ACT_ALLOW, number, 0));
+}
+
+static int
+add_limited(scmp_filter_ctx rules)
 {
     for (size_t i = 0; i < rv_countof(limited); i++) {
         int number = seccomp_syscall_resolve_name(limited[i].name);
-        int value = limited[i].value == OWN_PID ? (int) getpid() : limited[i].value;
         const struct scmp_arg_cmp compare = { .arg = limited[i].argument,
             .op = SCMP_CMP_MASKED_EQ,
             .datum_a = limited[i].mask,
-            .datum_b = (uint32_t) value };
+            .datum_b = (uint32_t) limited[i].value };
 
         if (number != __NR_SCMP_ERROR
-            && done(seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, number, 1, &compare)) != RV_OK)
+            && done(seccomp_rule_add_array(rules, SCMP_ACT_ALLOW, number, 1, &compare)) != RV_OK)
             return RV_ERROR;
     }
     return RV_OK;
 }
 
 static int
-add_plain(scmp_filter_ctx filter)
+add_plain(scmp_filter_ctx rules)
 {
     for (size_t i = 0; i < rv_countof(plain); i++) {
-        if (rv_sandbox_filter_knows(plain[i]) && rv_sandbox_filter_allow(filter, plain[i]) != RV_OK)
+        int number = seccomp_syscall_resolve_name(plain[i]);
+
+        if (number != __NR_SCMP_ERROR && allow(rules, number) != RV_OK)
             return RV_ERROR;
     }
     return RV_OK;
@@ -146,14 +172,16 @@ rv_sandbox_filter_knows(const char *name)
 rv_sandbox_filter_t *
 rv_sandbox_filter_create(void)
 {
-    scmp_filter_ctx filter = seccomp_init(SCMP_ACT_KILL_PROCESS);
+    rv_sandbox_filter_t *filter = calloc(1, sizeof(*filter));
 
-    if (filter == NULL) {
-        errno = ENOMEM;
+    if (filter == NULL)
         return NULL;
-    }
-    if (done(seccomp_attr_set(filter, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS)) == RV_OK
-        && add_plain(filter) == RV_OK && add_limited(filter) == RV_OK)
+    filter->rules = seccomp_init(SCMP_ACT_KILL_PROCESS);
+    if (filter->rules == NULL)
+        errno = ENOMEM;
+    else if (done(seccomp_attr_set(filter->rules, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS))
+            == RV_OK
+        && add_plain(filter->rules) == RV_OK && add_limited(filter->rules) == RV_OK)
         return filter;
 
     rv_sandbox_filter_destroy(filter);
@@ -165,17 +193,72 @@ rv_sandbox_filter_allow(rv_sandbox_filter_t *filter, const char *name)
 {
     int number = seccomp_syscall_resolve_name(name);
 
-    if (number == __NR_SCMP_ERROR) {
+    if (number == __NR_SCMP_ERROR || filter->rules == NULL) {
         errno = EINVAL;
         return RV_ERROR;
     }
-    return done(seccomp_rule_add(filter, SCMP_ACT_ALLOW, number, 0));
+    return allow(filter->rules, number);
+}
+
+/* --- the program --------------------------------------------------------------------- */
+
+/* The longest that the kernel takes is half of what a pipe does. */
+static int
+copy_program(rv_sandbox_filter_t *filter, const int *pipe)
+{
+    const size_t room = BPF_MAXINSNS * sizeof(*filter->program);
+
+    filter->program = malloc(room);
+    if (filter->program == NULL || done(seccomp_export_bpf(filter->rules, pipe[1])) != RV_OK)
+        return RV_ERROR;
+
+    ssize_t n = read(pipe[0], filter->program, room);
+    if (n <= 0)
+        return RV_ERROR;
+    filter->size = (size_t) n;
+    void *less = realloc(filter->program, filter->size);
+    filter->program = less == NULL ? filter->program : less;
+    return RV_OK;
+}
+
+int
+rv_sandbox_filter_finish(rv_sandbox_filter_t *filter)
+{
+    int pipe[2], result;
+
+    if (filter->rules == NULL)
+        return RV_OK;
+    if (rv_fd_pipe(pipe) != RV_OK)
+        return RV_ERROR;
+    result = copy_program(filter, pipe);
+    if (result == RV_OK) {
+        seccomp_release(filter->rules);
+        filter->rules = NULL;
+    }
+    rv_fd_close(&pipe[0]);
+    rv_fd_close(&pipe[1]);
+    return result;
 }
 
 int
 rv_sandbox_filter_load(rv_sandbox_filter_t *filter)
 {
-    return done(seccomp_load(filter));
+    if (rv_sandbox_filter_finish(filter) != RV_OK)
+        return RV_ERROR;
+
+    const struct sock_fprog program = {
+        .len = (unsigned short) (filter->size / sizeof(*filter->program)),
+        .filter = filter->program,
+    };
+    for (size_t i = 0; i < program.len; i++) {
+        struct sock_filter *f = &filter->program[i];
+
+        if (f->code == (BPF_JMP | BPF_JEQ | BPF_K) && f->k == OWN_PID)
+            f->k = (uint32_t) getpid();
+    }
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == -1)
+        return RV_ERROR;
+    return prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program, 0, 0) == 0 ? RV_OK : RV_ERROR;
 }
 
 void
@@ -183,8 +266,12 @@ rv_sandbox_filter_destroy(rv_sandbox_filter_t *filter)
 {
     int saved = errno;
 
-    if (filter != NULL)
-        seccomp_release(filter);
+    if (filter != NULL) {
+        if (filter->rules != NULL)
+            seccomp_release(filter->rules);
+        free(filter->program);
+        free(filter);
+    }
     errno = saved;
 }
 
@@ -215,6 +302,14 @@ rv_sandbox_filter_allow(rv_sandbox_filter_t *filter, const char *name)
 {
     (void) filter;
     (void) name;
+    errno = ENOSYS;
+    return RV_ERROR;
+}
+
+int
+rv_sandbox_filter_finish(rv_sandbox_filter_t *filter)
+{
+    (void) filter;
     errno = ENOSYS;
     return RV_ERROR;
 }

@@ -19,13 +19,20 @@ int rv_sandbox_filter_is_there(void);
  * where that cannot be told. */
 int rv_sandbox_filter_knows(const char *name);
 
-/* For the process that calls it, which is not to fork in between. NULL and errno. */
+/* NULL and errno. */
 rv_sandbox_filter_t *rv_sandbox_filter_create(void);
 
 /* Adds a system call, with whatever arguments. RV_ERROR and errno, EINVAL: unknown. */
 int rv_sandbox_filter_allow(rv_sandbox_filter_t *filter, const char *name);
 
-/* Puts the filter into force for this process, for good. RV_ERROR and errno. */
+/*
+ * Makes all that can be made of it before a process is forked that loads it; the memory that
+ * this takes is given back. Nothing more can be added. RV_ERROR and errno.
+ */
+int rv_sandbox_filter_finish(rv_sandbox_filter_t *filter);
+
+/* Puts the filter into force for this process, for good; no other can load it after that. Who
+ * has not called rv_sandbox_filter_finish has it called. RV_ERROR and errno. */
 int rv_sandbox_filter_load(rv_sandbox_filter_t *filter);
 
 /* What is in force stays in force. NULL is allowed. */

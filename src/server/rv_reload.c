@@ -11,6 +11,7 @@
 #include "rv_backtrace.h"
 #include "rv_build.h"
 #include "rv_counts.h"
+#include "rv_memory.h"
 #include "rv_rights.h"
 #include "rv_stats_fold.h"
 #include "rv_stats_outcome.h"
@@ -61,6 +62,7 @@ begin(rv_reload_t *r, rv_cycle_t *cycle)
     r->until = now + (int64_t) cycle->core->worker_startup_timeout;
     rv_backtrace_load();
     rv_rights_load(cycle->core);
+    rv_memory_trim(); /* configurations and the filter's making leave much */
     rv_workers_fill(r->workers, cycle, now);
 }
 

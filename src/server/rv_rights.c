@@ -5,7 +5,7 @@
  * of reach after chroot; chroot and the bounding set of capabilities take
  * rights of root; a change of the user decides about core files; and the filter
  * of system calls comes last of all, since nothing that is listed here would
- * pass it.
+ * pass it. The one global is that filter, which is the same for all workers.
  */
 #include "rv_rights.h"
 
@@ -15,6 +15,8 @@
 #include <errno.h>
 #include <sys/resource.h>
 #include <unistd.h>
+
+static rv_sandbox_filter_t *filter;
 
 static int
 set_limit(int resource, const rv_core_limit_t *wanted, const char *name)
@@ -81,16 +83,6 @@ rv_rights_give_up(const rv_core_conf_t *core)
     return RV_ERROR;
 }
 
-void
-rv_rights_load(const rv_core_conf_t *core)
-{
-    if (geteuid() == 0)
-        rv_daemon_load_groups(&core->user.user);
-    if (core->sandbox)
-        rv_sandbox_filter_destroy(
-            rv_sandbox_filter_create()); /* it has looked at the kernel then */
-}
-
 /* --- system calls --------------------------------------------------------------- */
 
 /* Calls visit for each system call that a module names, as long as it answers RV_OK. */
@@ -131,18 +123,38 @@ allow_one(void *data, const rv_module_t *module, const char *name)
     return rv_sandbox_filter_allow(data, name);
 }
 
+static rv_sandbox_filter_t *
+make_filter(void)
+{
+    rv_sandbox_filter_t *f = rv_sandbox_filter_create();
+
+    if (f != NULL && each_syscall(allow_one, f) == RV_OK && rv_sandbox_filter_finish(f) == RV_OK)
+        return f;
+    rv_sandbox_filter_destroy(f);
+    return NULL;
+}
+
+void
+rv_rights_load(const rv_core_conf_t *core)
+{
+    if (geteuid() == 0)
+        rv_daemon_load_groups(&core->user.user);
+    if (core->sandbox && filter == NULL)
+        filter = make_filter();
+}
+
 int
 rv_rights_confine(const rv_core_conf_t *core)
 {
     if (!core->sandbox)
         return RV_OK;
 
-    rv_sandbox_filter_t *filter = rv_sandbox_filter_create();
-    int result = filter == NULL ? RV_ERROR : each_syscall(allow_one, filter);
-    if (result == RV_OK)
-        result = rv_sandbox_filter_load(filter);
+    if (filter == NULL) /* the master had no memory for it, for instance */
+        filter = make_filter();
+    int result = filter == NULL ? RV_ERROR : rv_sandbox_filter_load(filter);
     if (result != RV_OK)
         rv_log(RV_LOG_EMERG, errno, "loading the filter of system calls failed");
     rv_sandbox_filter_destroy(filter);
+    filter = NULL;
     return result;
 }

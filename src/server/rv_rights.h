@@ -13,7 +13,8 @@
  */
 int rv_rights_give_up(const rv_core_conf_t *core);
 
-/* In the master, before it forks workers: loads what each of them would load for these. */
+/* In the master, before it forks workers: loads what each of them would load for these, and makes
+ * what rv_rights_confine needs. */
 void rv_rights_load(const rv_core_conf_t *core);
 
 /*

@@ -209,7 +209,7 @@ on_head(client_t *c, char *head, size_t length)
         bench_give_up("an answer without a length: %s", head);
     c->body = strtoul(line + 17, NULL, 10);
     line = strcasestr(head, "\r\nConnection:");
-    c->is_last = line != NULL && strncasecmp(line + 14, "close", 5) == 0;
+    c->is_last = plan.once || (line != NULL && strncasecmp(line + 14, "close", 5) == 0);
 }
 
 /* Answers, or parts of them. */
