@@ -1,9 +1,9 @@
 /*
  * rv_http_parse: a request head, line by line.
  *
- * The only search is for the next LF, from where the last one ended; a line is
- * looked at once, when it is whole. So the outcome cannot depend on how the
- * bytes came in, and a client that sends one byte at a time costs no more than
+ * The only search is for the next control character, which ends the line or spoils it, from
+ * where the last one ended; what is in a line is looked at when it is whole. So the outcome
+ * cannot depend on how the bytes came in, and a client that sends one byte at a time costs no more than
  * one that sends them all. What follows the head is never touched: it is the
  * body, or the next request.
  *
@@ -12,6 +12,7 @@
  */
 #include "rv_http_parse.h"
 
+#include "rv_http_chars.h"
 #include "rv_http_target.h"
 
 #include <string.h>
@@ -43,22 +44,6 @@ static const method_name_t methods[] = {
     { { TEXT("CONNECT") }, RV_HTTP_CONNECT },
 };
 
-/* clang-format off */
-
-/* What a name is made of: letters, digits and !#$%&'*+-.^_`|~ */
-static const unsigned char token_chars[256] = {
-    0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
-    0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
-    0, 1, 0, 1, 1, 1, 1, 1, 0, 0, 1, 1, 0, 1, 1, 0, /*  !"#$%&'()*+,-./ */
-    1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0, /* 0123456789:;<=>? */
-    0, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, /* @ABCDEFGHIJKLMNO */
-    1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 1, 1, /* PQRSTUVWXYZ[\]^_ */
-    1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, /* `abcdefghijklmno */
-    1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 1, 0, 1, 0, /* pqrstuvwxyz{|}~  */
-};
-
-/* clang-format on */
-
 char **
 rv_http_parse_text(rv_http_parser_t *p, size_t i)
 {
@@ -72,30 +57,6 @@ void
 rv_http_parse_init(rv_http_parser_t *p)
 {
     memset(p, 0, sizeof(*p));
-}
-
-static size_t
-token_length(const char *text, size_t length)
-{
-    size_t n = 0;
-
-    while (n < length && token_chars[(unsigned char) text[n]])
-        n++;
-
-    return n;
-}
-
-static int
-has_control(const char *text, size_t length)
-{
-    unsigned found = 0;
-
-    for (size_t i = 0; i < length; i++) {
-        unsigned char ch = (unsigned char) text[i];
-        found |= (ch < ' ' && ch != '\t') || ch == 0x7f;
-    }
-
-    return found != 0;
 }
 
 static int
@@ -143,7 +104,7 @@ static int
 parse_request_line(rv_http_parser_t *p, char *line, size_t length)
 {
     const char *end = line + length;
-    size_t method = token_length(line, length);
+    size_t method = rv_http_chars_span(line, length, RV_HTTP_CHARS_TOKEN);
 
     if (method == 0 || method == length || line[method] != ' ')
         return 400;
@@ -297,7 +258,7 @@ static const field_t fields[] = {
 static int
 parse_field(rv_http_parser_t *p, const char *line, size_t length)
 {
-    text_t name = { line, token_length(line, length) };
+    text_t name = { line, rv_http_chars_span(line, length, RV_HTTP_CHARS_TOKEN) };
 
     if (name.length == 0 || name.length == length || line[name.length] != ':')
         return 400;
@@ -332,9 +293,6 @@ parse_line(rv_http_parser_t *p, char *line, size_t length)
     if (length == 0)
         return p->state == FIELDS ? finish_head(p) : RV_AGAIN;
 
-    if (has_control(line, length))
-        return 400;
-
     if (p->state == FIELDS) {
         rc = parse_field(p, line, length);
     } else {
@@ -345,6 +303,20 @@ parse_line(rv_http_parser_t *p, char *line, size_t length)
     return rc == RV_OK ? RV_AGAIN : rc;
 }
 
+/* The LF of the line at hand; NULL: it is not there yet. */
+static char *
+find_end(rv_http_parser_t *p, char *buf, size_t length)
+{
+    for (size_t at = p->scanned;; at++, p->controls++) {
+        at += rv_http_chars_span(buf + at, length - at, RV_HTTP_CHARS_LINE);
+        p->scanned = at;
+        if (at == length)
+            return NULL;
+        if (buf[at] == '\n')
+            return buf + at;
+    }
+}
+
 int
 rv_http_parse_head(rv_http_parser_t *p, char *buf, size_t length)
 {
@@ -352,18 +324,17 @@ rv_http_parse_head(rv_http_parser_t *p, char *buf, size_t length)
 
     while (rc == RV_AGAIN && p->scanned < length) {
         char *line = buf + p->line;
-        char *end = memchr(buf + p->scanned, '\n', length - p->scanned);
+        char *end = find_end(p, buf, length);
 
-        if (end == NULL) {
-            p->scanned = length;
+        if (end == NULL)
             break;
-        }
 
         p->scanned = p->line = (size_t) (end - buf) + 1;
-        if (end > line && end[-1] == '\r')
+        if (end > line && end[-1] == '\r') {
+            p->controls--;
             end--;
-
-        rc = parse_line(p, line, (size_t) (end - line));
+        }
+        rc = p->controls > 0 ? 400 : parse_line(p, line, (size_t) (end - line));
     }
 
     return rc;

@@ -9,33 +9,23 @@
  */
 #include "rv_http_target.h"
 
+#include "rv_http_chars.h"
+
 #include <ctype.h>
 #include <string.h>
 #include <strings.h>
-
-static int
-is_host_char(char ch)
-{
-    if ((ch >= 'a' && ch <= 'z') || (ch >= 'A' && ch <= 'Z') || (ch >= '0' && ch <= '9'))
-        return 1;
-
-    return ch != '\0' && strchr("-._~%!$&'()*+,;=", ch) != NULL;
-}
 
 /* The length of a host at the beginning of text, 0 when there is none. */
 static size_t
 host_length(const char *text, size_t length)
 {
-    size_t n = 0;
+    size_t n = 1;
 
-    if (length == 0 || text[0] != '[') {
-        while (n < length && is_host_char(text[n]))
-            n++;
-        return n;
-    }
+    if (length == 0 || text[0] != '[')
+        return rv_http_chars_span(text, length, RV_HTTP_CHARS_HOST);
 
-    for (n = 1; n < length && (is_host_char(text[n]) || text[n] == ':'); n++)
-        ;
+    while (n < length && (rv_http_chars_span(text + n, 1, RV_HTTP_CHARS_HOST) || text[n] == ':'))
+        n++;
 
     return n > 1 && n < length && text[n] == ']' ? n + 1 : 0;
 }
@@ -60,20 +50,6 @@ rv_http_target_is_authority(const char *text, size_t length)
     size_t host = host_length(text, length);
 
     return is_port(text + host, length - host);
-}
-
-/* No space, no fragment, nothing outside of printable ASCII. */
-static int
-is_printable(const char *text, size_t length)
-{
-    unsigned bad = 0;
-
-    for (size_t i = 0; i < length; i++) {
-        unsigned char ch = (unsigned char) text[i];
-        bad |= ch <= ' ' || ch >= 0x7f || ch == '#';
-    }
-
-    return !bad;
 }
 
 static unsigned
@@ -194,7 +170,7 @@ rv_http_target_parse(rv_http_parser_t *p, char *target, size_t length)
 {
     static const char scheme[] = "http://";
 
-    if (!is_printable(target, length))
+    if (rv_http_chars_span(target, length, RV_HTTP_CHARS_TARGET) != length)
         return 400;
 
     target[length] = '\0';
