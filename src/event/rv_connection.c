@@ -23,6 +23,7 @@ struct rv_connections_s {
     unsigned count;
     rv_connection_t *open;
     rv_connection_t *free;
+    const rv_connection_t *ready; /* the one whose service is being called */
     int draining;
     int (*fresh)(rv_connection_t *c, void *data);
     void *fresh_data;
@@ -313,10 +314,13 @@ static void
 on_ready(int fd, short what, void *data)
 {
     rv_connection_t *c = data;
+    rv_connections_t *all = c->all;
 
     (void) fd;
     rv_activity_note(RV_ACTIVITY_SERVING, c->listener, 0);
+    all->ready = c;
     c->service->ready(c, what);
+    all->ready = NULL;
     rv_activity_note(RV_ACTIVITY_IDLE, 0, 0);
 }
 
@@ -328,9 +332,21 @@ stop_watching(rv_connection_t *c)
         event_del(&c->event);
 }
 
+/* libevent has let the timer begin anew before it called, and would do it all again. */
+static int
+is_watched(const rv_connection_t *c, short what, const struct timeval *timeout)
+{
+    const struct timeval *armed = &c->event.ev_.ev_io.ev_timeout;
+
+    return c->all->ready == c && c->watching == what && timeout != NULL
+        && armed->tv_sec == timeout->tv_sec && armed->tv_usec == timeout->tv_usec;
+}
+
 int
 rv_connection_watch(rv_connection_t *c, short what, const struct timeval *timeout)
 {
+    if (is_watched(c, what, timeout))
+        return RV_OK;
     if (c->watching != what) {
         stop_watching(c);
         c->watching = (uint8_t) what;
