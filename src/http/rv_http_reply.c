@@ -1,8 +1,8 @@
 /*
  * rv_http_reply: answers, as bytes in a request's output.
  *
- * The pieces of a head are copied one behind the other; nothing is formatted
- * that is the same for all, and the date is made once a second.
+ * The pieces of a head are copied one behind the other. What it begins with is made when
+ * the second, or the status, is another than the last time.
  */
 #include "rv_http_reply.h"
 
@@ -64,24 +64,6 @@ name_of(unsigned code)
     return "Unknown";
 }
 
-/* "Sat, 21 Nov 2026 02:51:03 GMT" */
-static const char *
-date_text(void)
-{
-    static char text[32];
-    static time_t made;
-    time_t now = time(NULL);
-
-    if (now != made) {
-        struct tm tm;
-
-        gmtime_r(&now, &tm);
-        strftime(text, sizeof(text), "%a, %d %b %Y %H:%M:%S GMT", &tm);
-        made = now;
-    }
-    return text;
-}
-
 /* Room for `length` more bytes of output, or NULL. */
 static char *
 reserve(rv_http_request_t *r, size_t length)
@@ -101,13 +83,19 @@ reserve(rv_http_request_t *r, size_t length)
 }
 
 static char *
-put(char *p, const char *text)
+put_bytes(char *p, const char *bytes, size_t length)
 {
-    size_t length = strlen(text);
-
-    memcpy(p, text, length);
+    memcpy(p, bytes, length);
     return p + length;
 }
+
+static char *
+put(char *p, const char *text)
+{
+    return put_bytes(p, text, strlen(text));
+}
+
+#define PUT_LITERAL(p, literal) put_bytes((p), (literal), sizeof(literal) - 1)
 
 static char *
 put_number(char *p, size_t number)
@@ -136,28 +124,46 @@ put_length(char *p, const rv_http_request_t *r, unsigned code, size_t length)
     if (is_bodiless(code))
         return p;
     if (length == LENGTH_UNKNOWN)
-        return r->parser.minor > 0 ? put(p, "\r\nTransfer-Encoding: chunked") : p;
-    return put_number(put(p, "\r\nContent-Length: "), length);
+        return r->parser.minor > 0 ? PUT_LITERAL(p, "\r\nTransfer-Encoding: chunked") : p;
+    return put_number(PUT_LITERAL(p, "\r\nContent-Length: "), length);
+}
+
+/* "HTTP/1.1 200 OK", Server, and Date: Sat, 21 Nov 2026 02:51:03 GMT. */
+static char *
+put_beginning(char *p, unsigned code)
+{
+    static char text[HEAD_ROOM / 2];
+    static size_t length;
+    static unsigned made_for;
+    static time_t made;
+    time_t now = time(NULL);
+
+    if (now != made || code != made_for) {
+        struct tm tm;
+
+        gmtime_r(&now, &tm);
+        int n = snprintf(text, sizeof(text), "HTTP/1.1 %u %s\r\nServer: " RV_NAME "/" RV_VERSION,
+            code, name_of(code));
+        length = (size_t) n
+            + strftime(text + n, sizeof(text) - (size_t) n,
+                "\r\nDate: %a, %d %b %Y %H:%M:%S GMT", &tm);
+        made = now;
+        made_for = code;
+    }
+    return put_bytes(p, text, length);
 }
 
 static char *
 put_head(char *p, const rv_http_request_t *r, unsigned code, const char *type, size_t length,
     const char *extra)
 {
-    p = put(p, "HTTP/1.1 ");
-    p = put_number(p, code);
-    p = put(p, " ");
-    p = put(p, name_of(code));
-    p = put(p, "\r\nServer: " RV_NAME "/" RV_VERSION "\r\nDate: ");
-    p = put(p, date_text());
-    if (type != NULL) {
-        p = put(p, "\r\nContent-Type: ");
-        p = put(p, type);
-    }
+    p = put_beginning(p, code);
+    if (type != NULL)
+        p = put(PUT_LITERAL(p, "\r\nContent-Type: "), type);
     p = put_length(p, r, code, length);
-    p = put(p, r->keep ? "\r\nConnection: keep-alive\r\n" : "\r\nConnection: close\r\n");
-    p = put(p, extra);
-    return put(p, "\r\n");
+    p = r->keep ? PUT_LITERAL(p, "\r\nConnection: keep-alive\r\n")
+                : PUT_LITERAL(p, "\r\nConnection: close\r\n");
+    return PUT_LITERAL(put(p, extra), "\r\n");
 }
 
 /* The head, with room for so many bytes behind it, which it returns; NULL: no memory. */
@@ -213,5 +219,5 @@ rv_http_reply_continue(rv_http_request_t *r)
     char *p = reserve(r, sizeof(line));
 
     if (p != NULL)
-        r->out_length += (size_t) (put(p, line) - p);
+        r->out_length += (size_t) (PUT_LITERAL(p, line) - p);
 }
