@@ -5,6 +5,7 @@
  * One client comes after the other, is sent a byte, and leaves. Wake-ups are voluntary
  * context switches of the workers, a connection's cost is their processor time.
  */
+#include "figure.h"
 #include "rv_connection.h"
 #include "rv_fd.h"
 #include "rv_stats_fold.h"
@@ -15,7 +16,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/mman.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -27,8 +27,7 @@
 enum {
     WORKERS = 16,
     CLIENTS = 1000, /* in a round */
-    ROUNDS = 5,
-    KEPT = 160 /* clients that stay, for the spread */
+    KEPT = 160      /* clients that stay, for the spread */
 };
 
 typedef struct {
@@ -42,13 +41,6 @@ static unsigned *taken; /* by worker: connections that stay */
 static unsigned number; /* the worker's */
 static int stay;        /* clients are kept */
 
-static void
-fail(const char *what)
-{
-    perror(what);
-    exit(1);
-}
-
 /* --- workers --------------------------------------------------------------------------- */
 
 static void
@@ -56,7 +48,7 @@ open_client(rv_connection_t *c)
 {
     taken[number]++;
     if (write(c->fd, "x", 1) != 1)
-        fail("write");
+        bench_fail("write");
     if (!stay)
         rv_connection_close(c);
 }
@@ -79,7 +71,7 @@ watch_as_reeve(rv_loop_t *loop)
 
     if (row < 0 || rv_stats_own(st, (unsigned) row) != RV_OK || all == NULL
         || rv_connections_listen(all, listening, &service, NULL) != RV_OK)
-        fail("rv_connections_listen");
+        bench_fail("rv_connections_listen");
 }
 
 static void
@@ -94,7 +86,7 @@ on_acceptable(int fd, short what, void *data)
         return;
     taken[number]++;
     if (write(client, "x", 1) != 1)
-        fail("write");
+        bench_fail("write");
     if (!stay)
         close(client);
 }
@@ -103,7 +95,7 @@ static void
 watch_as_libevent(rv_loop_t *loop)
 {
     if (rv_loop_watch(loop, listening, RV_LOOP_READ, on_acceptable, NULL) == NULL)
-        fail("rv_loop_watch");
+        bench_fail("rv_loop_watch");
 }
 
 static void
@@ -114,7 +106,7 @@ watch_nested(rv_loop_t *loop)
 
     if (set == -1 || epoll_ctl(set, EPOLL_CTL_ADD, listening, &e) == -1
         || rv_loop_watch(loop, set, RV_LOOP_READ, on_acceptable, NULL) == NULL)
-        fail("epoll");
+        bench_fail("epoll");
 }
 
 static const struct {
@@ -129,7 +121,7 @@ run_worker(void (*watch)(rv_loop_t *loop), int ready)
     rv_loop_t *loop = rv_loop_create(NULL);
 
     if (loop == NULL)
-        fail("rv_loop_create");
+        bench_fail("rv_loop_create");
     watch(loop);
     close(ready);
     while (rv_loop_once(loop, -1) == RV_OK)
@@ -144,16 +136,16 @@ start_workers(void (*watch)(rv_loop_t *loop), pid_t *pids)
     char byte;
 
     if (pipe(ready) == -1)
-        fail("pipe");
+        bench_fail("pipe");
     for (number = 0; number < WORKERS; number++) {
         taken[number] = 0;
-        pids[number] = fork();
+        pids[number] = bench_fork();
         if (pids[number] == 0)
             run_worker(watch, ready[1]);
     }
     close(ready[1]);
     if (read(ready[0], &byte, 1) != 0) /* the end: all have closed it */
-        fail("read");
+        bench_fail("read");
     close(ready[0]);
 }
 
@@ -177,7 +169,7 @@ count_switches(pid_t pid)
     snprintf(name, sizeof(name), "/proc/%ld/status", (long) pid);
     FILE *file = fopen(name, "r");
     if (file == NULL)
-        fail(name);
+        bench_fail(name);
     while (fgets(line, sizeof(line), file) != NULL && n == 0)
         (void) sscanf(line, "voluntary_ctxt_switches: %ld", &n);
     fclose(file);
@@ -194,7 +186,7 @@ sum(const pid_t *pids)
 
     for (unsigned i = 0; i < WORKERS; i++) {
         if (clock_getcpuclockid(pids[i], &clock) != 0 || clock_gettime(clock, &t) == -1)
-            fail("clock_getcpuclockid");
+            bench_fail("clock_getcpuclockid");
         c.wakeups += (double) count_switches(pids[i]);
         c.usec += (double) t.tv_sec * 1e6 + (double) t.tv_nsec / 1e3;
     }
@@ -209,7 +201,7 @@ connect_client(void)
 
     if (fd == -1 || connect(fd, &address.sockaddr.sa, address.length) == -1
         || read(fd, &byte, 1) != 1)
-        fail("connect");
+        bench_fail("connect");
     return fd;
 }
 
@@ -251,30 +243,6 @@ measure_spread(void (*watch)(rv_loop_t *loop))
     return most;
 }
 
-static int
-compare(const void *a, const void *b)
-{
-    double x = *(const double *) a, y = *(const double *) b;
-
-    return (x > y) - (x < y);
-}
-
-/* One figure of all ways, each with what ours is of it. */
-static void
-show(const char *name, const char *unit, double figures[][ROUNDS])
-{
-    for (size_t w = 0; w < rv_countof(ways); w++)
-        qsort(figures[w], ROUNDS, sizeof(double), compare);
-
-    double ours = figures[0][ROUNDS / 2];
-    printf("accept.%s.%d_idle_workers  reeve %.2f%s", name, WORKERS, ours, unit);
-    for (size_t w = 1; w < rv_countof(ways); w++) {
-        double other = figures[w][ROUNDS / 2];
-        printf("  %s %.2f%s (%.2f)", ways[w].name, other, unit, ours / other);
-    }
-    printf("\n");
-}
-
 static void
 listen_anywhere(void)
 {
@@ -285,46 +253,40 @@ listen_anywhere(void)
     if (listening == -1 || bind(listening, &address.sockaddr.sa, address.length) == -1
         || listen(listening, 511) == -1
         || getsockname(listening, &address.sockaddr.sa, &address.length) == -1)
-        fail("listen");
-}
-
-static void *
-map(size_t size)
-{
-    void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-
-    if (p == MAP_FAILED)
-        fail("mmap");
-    return p;
+        bench_fail("listen");
 }
 
 int
-main(void)
+main(int argc, char **argv)
 {
     static rv_stats_defs_t defs;
-    double wakeups[rv_countof(ways)][ROUNDS], usec[rv_countof(ways)][ROUNDS],
-        spread[rv_countof(ways)][ROUNDS];
-    const unsigned rows = WORKERS * ROUNDS * 2;
+    const unsigned rows = WORKERS * BENCH_ROUNDS * 2;
+    figure_t wakeups, usec, spread;
 
+    (void) argc;
+    bench_init(argv[0]);
     if (rv_stats_define(&defs, "connections", rv_connection_stats) != RV_OK)
         return 1;
-    st = rv_stats_create(map(rv_stats_size(&defs, rows)), &defs, rows);
-    taken = map(WORKERS * sizeof(*taken));
+    st = rv_stats_create(bench_map(rv_stats_size(&defs, rows)), &defs, rows);
+    taken = bench_map(WORKERS * sizeof(*taken));
     listen_anywhere();
     if (st == NULL)
         return 1;
 
-    for (unsigned r = 0; r < ROUNDS; r++) {
+    figure_init(&wakeups, "accept.wakeups", "", WORKERS);
+    figure_init(&usec, "accept.cpu", "us", WORKERS);
+    figure_init(&spread, "accept.fullest_of_160_clients", "", WORKERS);
+    for (unsigned r = 0; r < BENCH_ROUNDS; r++) {
         for (size_t w = 0; w < rv_countof(ways); w++) {
             cost_t c = measure(ways[w].watch);
 
-            wakeups[w][r] = c.wakeups;
-            usec[w][r] = c.usec;
-            spread[w][r] = measure_spread(ways[w].watch);
+            figure_add(&wakeups, ways[w].name, c.wakeups);
+            figure_add(&usec, ways[w].name, c.usec);
+            figure_add(&spread, ways[w].name, measure_spread(ways[w].watch));
         }
     }
-    show("wakeups", "", wakeups);
-    show("cpu", " us", usec);
-    show("fullest_of_160_clients", "", spread);
+    figure_print(&wakeups);
+    figure_print(&usec);
+    figure_print(&spread);
     return 0;
 }

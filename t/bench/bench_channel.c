@@ -3,27 +3,28 @@
  *
  * Both are two processes that wait by epoll and neither block nor copy; the bare ones call
  * recv and send (recvmsg and sendmsg for a descriptor) and know nothing else. A round trip is there and
- * back, one at a time; messages per second are what gets through when the sender never
+ * back, one at a time; a message's time is that of many when the sender never
  * waits but for room. The broadcast is measured at the sender, by its processor time.
  */
 #include "channel_bare.h"
 
+#include "figure.h"
 #include "rv_control.h"
 #include "rv_loop.h"
 #include "rv_mesh.h"
 #include "rv_peers.h"
 
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/mman.h>
 
 enum { ROUNDS = 7 };
 
 static const kind_t kinds[] = {
-    { "16 B", 16, 0, 20000, 100000, 3000 },
-    { "1 KiB", 1024, 0, 20000, 100000, 3000 },
-    { "16 KiB", 16384, 0, 5000, 20000, 500 },
-    { "16 B and a descriptor", 16, 1, 10000, 50000, 0 },
+    { "16_bytes", 16, 0, 20000, 100000, 3000 },
+    { "1_KiB", 1024, 0, 20000, 100000, 3000 },
+    { "16_KiB", 16384, 0, 5000, 20000, 500 },
+    { "with_a_descriptor", 16, 1, 10000, 50000, 0 },
 };
 
 /* --- the mesh --------------------------------------------------------------------------------- */
@@ -62,10 +63,10 @@ take(rv_message_t *msg)
     rv_process_id_t peer;
 
     if (!rv_control_is_genuine(msg)) {
-        fail("a message that is not genuine");
+        bench_fail("a message that is not genuine");
     } else if (msg->type >= RV_CONTROL_USER) {
         if (rv_mesh_receive(msg) != RV_OK)
-            fail("a message that is refused");
+            bench_fail("a message that is refused");
     } else if (msg->type == RV_CONTROL_START) {
         started = 1;
         (void) rv_control_uncork(msg);
@@ -74,7 +75,7 @@ take(rv_message_t *msg)
             if (rv_control_enter(msg, i, &peer) != RV_OK
                 || rv_loop_watch_channel(loop, rv_process_at(peer.slot)->channel[0], NULL, NULL)
                     != RV_OK)
-                fail("entering a worker");
+                bench_fail("entering a worker");
         }
     }
     rv_channel_discard(msg);
@@ -86,13 +87,13 @@ step(int64_t msec)
     rv_message_t msg;
 
     if (rv_loop_once(loop, msec) != RV_OK)
-        fail("the loop");
+        bench_fail("the loop");
     for (int result = RV_OK; readable && result == RV_OK;) {
         result = rv_channel_receive(rv_process_self()->channel[1], &msg);
         if (result == RV_OK)
             take(&msg);
         else if (result != RV_AGAIN)
-            fail("receiving");
+            bench_fail("receiving");
     }
     readable = 0;
 }
@@ -111,7 +112,7 @@ mesh_send(const rv_process_id_t *to, size_t length)
     for (int result;
          (result = rv_mesh_send(to, 0, data, length, kind->with_fd ? passed : -1)) != RV_OK;) {
         if (result == RV_ERROR)
-            fail("rv_mesh_send");
+            bench_fail("rv_mesh_send");
         step(-1);
     }
 }
@@ -122,11 +123,11 @@ mesh_begin(void)
     loop = rv_loop_create(NULL);
     if (loop == NULL
         || rv_loop_watch_channel(loop, rv_process_self()->channel[1], on_readable, NULL) != RV_OK)
-        fail("the loop");
+        bench_fail("the loop");
     for (rv_process_t *p = rv_process_each(NULL); p != NULL; p = rv_process_each(p)) {
         if (p != rv_process_self()
             && rv_loop_watch_channel(loop, p->channel[0], NULL, NULL) != RV_OK)
-            fail("the loop");
+            bench_fail("the loop");
     }
     while (!started)
         step(-1);
@@ -167,20 +168,20 @@ mesh_ask(void *unused)
     (void) unused;
     mesh_begin();
     if (rv_mesh_worker(0, &other) != RV_OK)
-        fail("rv_mesh_worker");
-    double began = now();
+        bench_fail("rv_mesh_worker");
+    double began = bench_now();
     for (unsigned i = 0; i < kind->trips; i++) {
         mesh_send(&other, kind->length);
         mesh_receive(1);
     }
-    shared->trip = (now() - began) / kind->trips;
-    began = now();
+    shared->trip = (bench_now() - began) / kind->trips;
+    began = bench_now();
     for (unsigned i = 0; i < kind->messages; i++) {
         mesh_send(&other, kind->length);
         mesh_end(); /* as the bare one: where the kernel takes no more, it is waited for */
     }
     mesh_receive(1);
-    shared->message = (now() - began) / kind->messages;
+    shared->message = (bench_now() - began) / kind->messages;
     return 0;
 }
 
@@ -213,7 +214,7 @@ mesh_broadcast(void *unused)
         while (rv_channel_totals()->queued > 32)
             step(-1);
         if (rv_mesh_broadcast(0, 0, data, kind->length, note_refused, &refused) != 0)
-            fail("rv_mesh_broadcast");
+            bench_fail("rv_mesh_broadcast");
     }
     mesh_end();
     shared->broadcast = (cpu() - began) / kind->broadcasts;
@@ -228,7 +229,7 @@ mesh_run(int (*const run[])(void *), unsigned count)
 
     for (unsigned i = 0; i < count; i++) {
         if (rv_process_spawn(1, i, run[i], NULL, &p[i]) != RV_OK)
-            fail("rv_process_spawn");
+            bench_fail("rv_process_spawn");
         rv_peers_note(p[i]);
     }
     rv_peers_tell(0); /* an empty socket takes it at once */
@@ -262,67 +263,60 @@ mesh_broadcasts(const kind_t *k)
 
 /* --- figures ---------------------------------------------------------------------------------- */
 
-static int
-compare(const void *a, const void *b)
-{
-    double x = *(const double *) a, y = *(const double *) b;
-
-    return (x > y) - (x < y);
-}
-
-static double
-median(const double *values)
-{
-    double sorted[ROUNDS];
-
-    memcpy(sorted, values, sizeof(sorted));
-    qsort(sorted, ROUNDS, sizeof(sorted[0]), compare);
-    return sorted[ROUNDS / 2];
-}
-
 static void
-print(const char *what, const kind_t *k, const double *mesh, const double *bare, int per_second)
+add(figure_t *f, const result_t *mesh, const result_t *bare, size_t offset)
 {
-    double m = median(mesh) * 1e6, b = median(bare) * 1e6, ratios[ROUNDS];
+    const double *ours = (const double *) (const void *) ((const char *) mesh + offset);
+    const double *other = (const double *) (const void *) ((const char *) bare + offset);
 
-    for (int i = 0; i < ROUNDS; i++)
-        ratios[i] = per_second ? bare[i] / mesh[i] : mesh[i] / bare[i];
-    if (per_second)
-        printf("channel: %s, %s: mesh %.0f, bare %.0f a second, ratio %.2f\n", what, k->name,
-            1e6 / m, 1e6 / b, median(ratios));
-    else
-        printf("channel: %s, %s: mesh %.2f us, bare %.2f us, ratio %.2f\n", what, k->name, m, b,
-            median(ratios));
-    fflush(stdout);
+    figure_add(f, "mesh", *ours * 1e6);
+    figure_add(f, "bare", *other * 1e6);
 }
 
 static void
 measure(const kind_t *k)
 {
-    double trip[2][ROUNDS], message[2][ROUNDS], broadcast[2][ROUNDS];
+    static const struct {
+        const char *name;
+        size_t offset;
+    } parts[] = {
+        { "round_trip", offsetof(result_t, trip) },
+        { "message", offsetof(result_t, message) },
+        { "broadcast_to_16_cpu", offsetof(result_t, broadcast) },
+    };
+    figure_t figures[rv_countof(parts)];
+    char name[FIGURE_NAME];
 
-    for (int i = 0; i < ROUNDS; i++) {
-        for (int bare = 0; bare < 2; bare++) {
-            (bare ? bare_pair : mesh_pair)(k);
-            if (k->broadcasts > 0)
-                (bare ? bare_broadcast : mesh_broadcasts)(k);
-            trip[bare][i] = shared->trip;
-            message[bare][i] = shared->message;
-            broadcast[bare][i] = shared->broadcast;
-        }
+    for (size_t i = 0; i < rv_countof(parts); i++) {
+        snprintf(name, sizeof(name), "channel.%s.%s", parts[i].name, k->name);
+        figure_init(&figures[i], name, "us", -1);
     }
-    print("round trip", k, trip[0], trip[1], 0);
-    print("messages", k, message[0], message[1], 1);
-    if (k->broadcasts > 0)
-        print("broadcast to 16, sender's processor time", k, broadcast[0], broadcast[1], 0);
+    for (int r = 0; r < ROUNDS; r++) {
+        mesh_pair(k);
+        if (k->broadcasts > 0)
+            mesh_broadcasts(k);
+        result_t mesh = *shared;
+
+        bare_pair(k);
+        if (k->broadcasts > 0)
+            bare_broadcast(k);
+        for (size_t i = 0; i < rv_countof(parts); i++)
+            add(&figures[i], &mesh, shared, parts[i].offset);
+    }
+    for (size_t i = 0; i < rv_countof(parts) - (k->broadcasts == 0); i++) {
+        figure_want(&figures[i], "bare", 1.25);
+        figure_print(&figures[i]);
+    }
 }
 
 int
-main(void)
+main(int argc, char **argv)
 {
-    shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    if (shared == MAP_FAILED || rv_mesh_register("bench", types) != RV_OK)
-        fail("mmap");
+    (void) argc;
+    bench_init(argv[0]);
+    shared = bench_map(sizeof(*shared));
+    if (rv_mesh_register("bench", types) != RV_OK)
+        bench_fail("rv_mesh_register");
     passed = dup(STDIN_FILENO);
     rv_process_set_master(getpid());
     for (size_t i = 0; i < rv_countof(kinds); i++)

@@ -13,28 +13,14 @@ static const unsigned idle_steps[] = { 1, 10, 100, 1000, 9000 };
 static const unsigned worker_steps[] = { 1, 2, 4, 16, 64 };
 
 static void
-print_at(const char *name, long at, server_t *servers, unsigned count,
-    double (*figure)(server_t *s, long at))
+print_cost(const char *name, long at, const server_t *servers, unsigned count)
 {
+    const load_plan_t plan = { .path = "/hello", .busy = BUSY };
     figure_t f;
 
     figure_init(&f, name, "us", at);
-    for (unsigned r = 0; r < BENCH_ROUNDS; r++) {
-        for (unsigned i = 0; i < count; i++)
-            figure_add(&f, servers[i].name, figure(&servers[i], at));
-    }
+    measure_in_turn(servers, count, &plan, BENCH_ROUNDS, &f);
     figure_print(&f);
-}
-
-static double
-cost(server_t *s, long unused)
-{
-    const load_plan_t plan = { .port = s->port, .path = "/hello", .busy = BUSY };
-    measure_t m;
-
-    (void) unused;
-    measure_plan(s, &plan, &m);
-    return m.usec;
 }
 
 /* With clients beside those that ask. */
@@ -46,11 +32,11 @@ grow_connections(server_t *servers, unsigned count)
     for (size_t k = 0; k < rv_countof(idle_steps); k++) {
         for (unsigned i = 0; i < count; i++) {
             server_start(&servers[i], &(server_plan_t){ .connections = MANY });
-            load_start(&idle[i], &(load_plan_t){ .port = servers[i].port, .path = "/hello",
-                                     .idle = idle_steps[k] });
+            load_start(&idle[i],
+                &(load_plan_t){ .port = servers[i].port, .path = "/hello", .idle = idle_steps[k] });
             load_wait(&idle[i]);
         }
-        print_at("growth.idle_connections", idle_steps[k], servers, count, cost);
+        print_cost("growth.idle_connections", idle_steps[k], servers, count);
         for (unsigned i = 0; i < count; i++) {
             load_stop(&idle[i]);
             server_stop(&servers[i]);
@@ -66,7 +52,7 @@ grow_workers(server_t *servers, unsigned count)
             server_start(&servers[i], &(server_plan_t){ .workers = worker_steps[k] });
             server_wait_workers(&servers[i], worker_steps[k], NULL, 0);
         }
-        print_at("growth.workers", worker_steps[k], servers, count, cost);
+        print_cost("growth.workers", worker_steps[k], servers, count);
         for (unsigned i = 0; i < count; i++)
             server_stop(&servers[i]);
     }
@@ -83,8 +69,8 @@ measure_slow(server_t *s)
 
     figure_init(&f, "growth.p99_beside_slow_clients", "us", SLOW + SILENT);
     for (unsigned r = 0; r < BENCH_ROUNDS; r++) {
-        load_start(&slow, &(load_plan_t){ .port = s->port, .path = "/hello", .slow = SLOW,
-                              .silent = SILENT });
+        load_start(&slow,
+            &(load_plan_t){ .port = s->port, .path = "/hello", .slow = SLOW, .silent = SILENT });
         load_wait(&slow);
         measure_plan(s, &busy, &m);
         load_stop(&slow);

@@ -19,9 +19,7 @@ typedef struct {
 /* The kernel's queue takes 511, and for whoever comes then it has no answer. */
 static const limit_t limits[] = {
     { "limits.worker_connections", { .connections = BUSY }, 200 },
-    { "limits.descriptors",
-        { .connections = 10000, .more = "worker_rlimit_nofile = 128\n" },
-        200 },
+    { "limits.descriptors", { .connections = 10000, .more = "worker_rlimit_nofile = 128\n" }, 200 },
     { "limits.accept_queue", { .connections = BUSY }, 2000 },
 };
 

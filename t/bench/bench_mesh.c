@@ -53,15 +53,15 @@ wait_complete(const server_t *s, const pid_t *old, int old_count, pid_t *pids)
         if (done == workers)
             return;
     }
-    bench_give_up("%s: %d of %d workers are complete after %d seconds", s->name, done, workers,
-        LIMIT);
+    bench_give_up(
+        "%s: %d of %d workers are complete after %d seconds", s->name, done, workers, LIMIT);
 }
 
 static void
 start(server_t *s, unsigned workers, pid_t *pids)
 {
-    server_launch(s, &(server_plan_t){ .workers = workers, .connections = CONNECTIONS,
-                         .core = BENCH_ANY_CORE });
+    server_launch(s,
+        &(server_plan_t){ .workers = workers, .connections = CONNECTIONS, .core = BENCH_ANY_CORE });
     wait_complete(s, NULL, 0, pids);
 }
 

@@ -28,48 +28,35 @@ static const row_t rows[] = {
 };
 
 static void
-measure_row(const row_t *row, server_t *servers, unsigned count)
+measure_row(const row_t *row, const server_t *servers, unsigned count)
 {
+    const load_plan_t plan = {
+        .path = row->path, .busy = BUSY, .pipeline = row->pipeline, .once = row->once
+    };
+    server_t able[SERVERS];
+    unsigned n = 0;
     figure_t f;
-    measure_t m;
 
-    figure_init(&f, row->figure, "us", -1);
-    for (unsigned r = 0; r < BENCH_ROUNDS; r++) {
-        for (unsigned i = 0; i < count; i++) {
-            const load_plan_t plan = { .port = servers[i].port, .path = row->path, .busy = BUSY,
-                .pipeline = row->pipeline, .once = row->once };
-
-            if ((servers[i].abilities & row->needed) != row->needed)
-                continue;
-            measure_plan(&servers[i], &plan, &m);
-            figure_add(&f, servers[i].name, m.usec);
-        }
+    for (unsigned i = 0; i < count; i++) {
+        if ((servers[i].abilities & row->needed) == row->needed)
+            able[n++] = servers[i];
     }
+    figure_init(&f, row->figure, "us", -1);
+    measure_in_turn(able, n, &plan, BENCH_ROUNDS, &f);
     figure_want(&f, "bare", row->beside_bare);
     figure_want(&f, "nginx", row->beside_nginx);
     figure_print(&f);
 }
 
-/* Each pair right behind one another: what transactions take off is less than what a machine
- * changes by from one second to the next. */
+/* With and without them; what they take off is less than what a machine changes by. */
 static void
-measure_transactions(server_t *servers, unsigned count)
+measure_transactions(const server_t *servers, unsigned count)
 {
-    enum { PAIRS = 15 };
+    const load_plan_t plan = { .path = "/hello", .busy = BUSY };
     figure_t f;
-    measure_t m;
 
     figure_init(&f, "requests.transactions", "us", -1);
-    for (unsigned r = 0; r < PAIRS; r++) {
-        for (unsigned i = 0; i < rv_min(count, 2u); i++) {
-            unsigned which = r % 2 == 0 ? i : 1 - i;
-            const load_plan_t plan = { .port = servers[which].port, .path = "/hello",
-                .busy = BUSY };
-
-            measure_plan(&servers[which], &plan, &m);
-            figure_add(&f, servers[which].name, m.usec);
-        }
-    }
+    measure_in_turn(servers, rv_min(count, 2u), &plan, 3 * BENCH_ROUNDS, &f);
     figure_want(&f, "uncounted", 1.03);
     figure_print(&f);
 }

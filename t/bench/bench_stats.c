@@ -6,6 +6,7 @@
  * processors: nanoseconds for one transaction, the mean of the processes, the
  * median of the rounds. All ways take their turn in each round.
  */
+#include "figure.h"
 #include "rv_lock.h"
 #include "rv_stats.h"
 #include "rv_stats_fold.h"
@@ -16,14 +17,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 enum {
     PROCESSES = 8,
-    ROUNDS = 5,
     TIMES = 5000 * 1000, /* transactions of a process in a round */
     VALUES = 24,         /* as many as the daemon has */
     ROWS = 1000,
@@ -46,18 +45,6 @@ static struct {
 
 static rv_stats_t *st;
 
-static void *
-map(size_t size)
-{
-    void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-
-    if (p == MAP_FAILED) {
-        perror("mmap");
-        exit(1);
-    }
-    return p;
-}
-
 static double
 now(clockid_t clock)
 {
@@ -65,21 +52,6 @@ now(clockid_t clock)
 
     clock_gettime(clock, &t);
     return (double) t.tv_sec * 1e9 + (double) t.tv_nsec;
-}
-
-static int
-compare(const void *a, const void *b)
-{
-    double x = *(const double *) a, y = *(const double *) b;
-
-    return (x > y) - (x < y);
-}
-
-static double
-median(double *figures, size_t n)
-{
-    qsort(figures, n, sizeof(*figures), compare);
-    return figures[n / 2];
 }
 
 /* --- the ways --------------------------------------------------------------------------- */
@@ -178,24 +150,20 @@ static void
 compare_ways(unsigned n)
 {
     static const unsigned counts[] = { 1, 2, 4, PROCESSES };
-    double figures[rv_countof(counts)][rv_countof(ways)][ROUNDS];
+    figure_t figures[rv_countof(counts)];
+    char name[FIGURE_NAME];
 
-    for (unsigned r = 0; r < ROUNDS; r++) {
+    snprintf(name, sizeof(name), "stats.transaction_of_%u", n);
+    for (size_t p = 0; p < rv_countof(counts); p++)
+        figure_init(&figures[p], name, "ns", counts[p]);
+    for (unsigned r = 0; r < BENCH_ROUNDS; r++) {
         for (size_t p = 0; p < rv_countof(counts); p++) {
             for (size_t w = 0; w < rv_countof(ways); w++)
-                figures[p][w][r] = measure(ways[w], counts[p], n);
+                figure_add(&figures[p], way_names[w], measure(ways[w], counts[p], n));
         }
     }
-    for (size_t p = 0; p < rv_countof(counts); p++) {
-        double ours = median(figures[p][0], ROUNDS);
-
-        printf("stats.transaction.%u_values.%u_processes  reeve %.1f ns", n, counts[p], ours);
-        for (size_t w = 1; w < rv_countof(ways); w++) {
-            double other = median(figures[p][w], ROUNDS);
-            printf("  %s %.1f ns (%.2f)", way_names[w], other, ours / other);
-        }
-        printf("\n");
-    }
+    for (size_t p = 0; p < rv_countof(counts); p++)
+        figure_print(&figures[p]);
 }
 
 /* --- reading -------------------------------------------------------------------------------- */
@@ -211,7 +179,17 @@ snapshot_cost(unsigned cells)
         rv_stats_snapshot(st, copy, cells);
         figures[i] = (now(CLOCK_MONOTONIC) - began) / 1000;
     }
-    return median(figures, SNAPSHOTS);
+    return bench_median(figures, SNAPSHOTS);
+}
+
+static void
+show_snapshot(const char *name, unsigned cells)
+{
+    figure_t f;
+
+    figure_init(&f, name, "us", ROWS);
+    figure_add(&f, "reeve", snapshot_cost(cells));
+    figure_print(&f);
 }
 
 static void
@@ -227,23 +205,21 @@ read_in_a_loop(void)
 static void
 measure_disturbance(void)
 {
-    double with[ROUNDS * 3], without[ROUNDS * 3], slower[ROUNDS * 3];
+    figure_t f;
 
-    for (unsigned r = 0; r < ROUNDS * 3; r++) {
-        without[r] = measure(count_stats, 1, 3);
-        pid_t reader = fork();
+    figure_init(&f, "stats.writer_beside_a_reader", "ns", -1);
+    for (unsigned r = 0; r < BENCH_ROUNDS * 3; r++) {
+        pid_t reader = bench_fork();
 
         if (reader == 0) {
             pin(1);
             read_in_a_loop();
         }
-        with[r] = measure(count_stats, 1, 3);
-        kill(reader, SIGKILL);
-        waitpid(reader, NULL, 0);
-        slower[r] = with[r] / without[r];
+        figure_add(&f, "with", measure(count_stats, 1, 3));
+        bench_end(reader, SIGKILL);
+        figure_add(&f, "without", measure(count_stats, 1, 3));
     }
-    printf("stats.writer.beside_snapshots  %.1f ns  alone %.1f ns (%.3f)\n",
-        median(with, ROUNDS * 3), median(without, ROUNDS * 3), median(slower, ROUNDS * 3));
+    figure_print(&f);
 }
 
 static void
@@ -258,16 +234,16 @@ measure_snapshots(void)
             exit(1);
         rv_stats_apply(st, changes, 3);
     }
-    printf("stats.snapshot.%d_rows.%d_values  %.1f us\n", ROWS, VALUES,
-        snapshot_cost(rv_stats_plain(st)));
-    printf("stats.snapshot.%d_rows.with_a_histogram  %.1f us\n", ROWS,
-        snapshot_cost(rv_stats_cells(st)));
+    show_snapshot("stats.snapshot", rv_stats_plain(st));
+    show_snapshot("stats.snapshot_with_a_histogram", rv_stats_cells(st));
     measure_disturbance();
 }
 
 int
-main(void)
+main(int argc, char **argv)
 {
+    (void) argc;
+    bench_init(argv[0]);
     for (unsigned i = 0; i < VALUES; i++) {
         snprintf(names[i], sizeof(names[i]), "value_%u", i);
         values[i] = (rv_stats_def_t){ names[i], RV_STATS_COUNTER, "" };
@@ -276,12 +252,12 @@ main(void)
     if (rv_stats_define(&defs, "bench", values) != RV_OK)
         return 1;
 
-    shared = map(sizeof(*shared));
-    st = rv_stats_create(map(rv_stats_size(&defs, ROWS + PROCESSES)), &defs, ROWS + PROCESSES);
+    shared = bench_map(sizeof(*shared));
+    st =
+        rv_stats_create(bench_map(rv_stats_size(&defs, ROWS + PROCESSES)), &defs, ROWS + PROCESSES);
     if (st == NULL || rv_lock_init(&shared->lock) != RV_OK)
         return 1;
 
-    setvbuf(stdout, NULL, _IOLBF, 0);
     compare_ways(1);
     compare_ways(3);
     measure_snapshots();

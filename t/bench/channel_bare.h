@@ -6,7 +6,7 @@
 #ifndef CHANNEL_BARE_H
 #define CHANNEL_BARE_H
 
-#include "rv_base.h"
+#include "bench.h"
 #include "rv_channel.h"
 #include "rv_fd.h"
 
@@ -38,22 +38,6 @@ static result_t *shared;
 static char data[RV_CHANNEL_DATA];
 static int passed; /* the descriptor that goes with messages */
 
-static void
-fail(const char *what)
-{
-    perror(what);
-    exit(1);
-}
-
-static double
-now(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double) t.tv_sec + (double) t.tv_nsec / 1e9;
-}
-
 static double
 cpu(void)
 {
@@ -69,7 +53,7 @@ reap(unsigned count)
 {
     for (int status; count > 0; count--) {
         if (wait(&status) == -1 || status != 0)
-            fail("a process of the bench");
+            bench_fail("a process of the bench");
     }
 }
 
@@ -82,7 +66,7 @@ poll_set(int fd)
     int set = epoll_create1(EPOLL_CLOEXEC);
 
     if (set == -1 || epoll_ctl(set, EPOLL_CTL_ADD, fd, &e) == -1)
-        fail("epoll");
+        bench_fail("epoll");
     return set;
 }
 
@@ -92,12 +76,12 @@ bare_wait(int set, int fd, unsigned events)
     struct epoll_event e = { .events = events, .data.fd = fd };
 
     if (events != EPOLLIN && epoll_ctl(set, EPOLL_CTL_MOD, fd, &e) == -1)
-        fail("epoll_ctl");
+        bench_fail("epoll_ctl");
     while (epoll_wait(set, &e, 1, -1) == -1)
         continue;
     e.events = EPOLLIN;
     if (events != EPOLLIN && epoll_ctl(set, EPOLL_CTL_MOD, fd, &e) == -1)
-        fail("epoll_ctl");
+        bench_fail("epoll_ctl");
 }
 
 static ssize_t
@@ -123,7 +107,7 @@ bare_send(int set, int fd, const kind_t *k, size_t length)
 {
     while (bare_send_once(fd, k, length) == -1) {
         if (errno != EAGAIN && errno != ETOOMANYREFS)
-            fail("send");
+            bench_fail("send");
         bare_wait(set, fd, EPOLLOUT);
     }
 }
@@ -141,7 +125,7 @@ bare_receive(int set, int fd, const kind_t *k)
     while ((k->with_fd ? recvmsg(fd, &m, MSG_CMSG_CLOEXEC) : recv(fd, bytes, sizeof(bytes), 0))
         == -1) {
         if (errno != EAGAIN)
-            fail("recv");
+            bench_fail("recv");
         bare_wait(set, fd, EPOLLIN);
     }
     if (k->with_fd) {
@@ -170,18 +154,18 @@ static void
 bare_ask(int fd, const kind_t *k)
 {
     int set = poll_set(fd);
-    double began = now();
+    double began = bench_now();
 
     for (unsigned i = 0; i < k->trips; i++) {
         bare_send(set, fd, k, k->length);
         bare_receive(set, fd, k);
     }
-    shared->trip = (now() - began) / k->trips;
-    began = now();
+    shared->trip = (bench_now() - began) / k->trips;
+    began = bench_now();
     for (unsigned i = 0; i < k->messages; i++)
         bare_send(set, fd, k, k->length);
     bare_receive(set, fd, k);
-    shared->message = (now() - began) / k->messages;
+    shared->message = (bench_now() - began) / k->messages;
 }
 
 static void
@@ -189,10 +173,10 @@ bare_pair(const kind_t *k)
 {
     for (int side = 0, fds[2]; side < 2; side++) {
         if (side == 0 && rv_fd_socketpair(SOCK_SEQPACKET, fds) != RV_OK)
-            fail("socketpair");
+            bench_fail("socketpair");
         pid_t pid = fork();
         if (pid == -1)
-            fail("fork");
+            bench_fail("fork");
         if (pid == 0) {
             (side == 0 ? bare_answer : bare_ask)(fds[side], k);
             _exit(0);
@@ -209,10 +193,10 @@ bare_broadcast(const kind_t *k)
 
     for (int i = 0; i < RECEIVERS; i++) {
         if (rv_fd_socketpair(SOCK_SEQPACKET, fds[i]) != RV_OK)
-            fail("socketpair");
+            bench_fail("socketpair");
         pid_t pid = fork();
         if (pid == -1)
-            fail("fork");
+            bench_fail("fork");
         if (pid == 0) {
             int in = poll_set(fds[i][1]);
 

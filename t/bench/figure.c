@@ -82,11 +82,37 @@ number(double value)
     return text;
 }
 
+/* Ours in parts of theirs: of what was measured in the same round, where that can be said. */
+static double
+ratio(const figure_t *f, unsigned i)
+{
+    const figure_server_t *ours = &f->servers[0], *theirs = &f->servers[i];
+    double ratios[FIGURE_SAMPLES], m = median(theirs);
+
+    for (unsigned k = 0; k < theirs->count; k++) {
+        if (ours->count != theirs->count || theirs->samples[k] <= 0)
+            return m > 0 ? median(ours) / m : 0;
+        ratios[k] = ours->samples[k] / theirs->samples[k];
+    }
+    return bench_median(ratios, theirs->count);
+}
+
+static void
+find_range(const figure_server_t *s, double *least, double *most)
+{
+    double sorted[FIGURE_SAMPLES];
+
+    memcpy(sorted, s->samples, sizeof(sorted));
+    bench_sort(sorted, s->count);
+    *least = sorted[0];
+    *most = sorted[s->count - 1];
+}
+
 static void
 print_text(const figure_t *f)
 {
     char name[FIGURE_NAME + 24];
-    double ours = median(&f->servers[0]);
+    double least, most;
 
     snprintf(name, sizeof(name), f->at < 0 ? "%s" : "%s at %ld", f->name, f->at);
     printf("%-36s", name);
@@ -95,12 +121,13 @@ print_text(const figure_t *f)
 
         if (s->count == 0)
             continue;
+        find_range(s, &least, &most);
         printf("%s %s %s%s%s", i == 0 ? "" : " |", s->name, number(median(s)),
             *f->unit == '\0' ? "" : " ", f->unit);
         if (s->count > 1)
-            printf(" (%s-%s)", number(s->samples[0]), number(s->samples[s->count - 1]));
-        if (i > 0 && median(s) > 0)
-            printf(" ratio %.2f", ours / median(s));
+            printf(" (%s-%s)", number(least), number(most));
+        if (i > 0)
+            printf(" ratio %.2f", ratio(f, i));
         if (i == 0 && f->wanted >= 0)
             printf(", wanted %s", number(f->wanted));
         if (i > 0 && s->wanted > 0)
@@ -112,7 +139,7 @@ print_text(const figure_t *f)
 static void
 print_json(const figure_t *f)
 {
-    double ours = median(&f->servers[0]);
+    double least, most;
 
     printf("{\"figure\":\"%s\",\"unit\":\"%s\"", f->name, f->unit);
     if (f->at >= 0)
@@ -124,10 +151,11 @@ print_json(const figure_t *f)
 
         if (s->count == 0)
             continue;
-        printf(",\"%s\":{\"median\":%.6g,\"least\":%.6g,\"most\":%.6g", s->name, median(s),
-            s->samples[0], s->samples[s->count - 1]);
-        if (i > 0 && median(s) > 0)
-            printf(",\"ratio\":%.4g", ours / median(s));
+        find_range(s, &least, &most);
+        printf(",\"%s\":{\"median\":%.6g,\"least\":%.6g,\"most\":%.6g", s->name, median(s), least,
+            most);
+        if (i > 0)
+            printf(",\"ratio\":%.4g", ratio(f, i));
         if (s->wanted > 0)
             printf(",\"wanted\":%g", s->wanted);
         printf("}");
@@ -139,12 +167,9 @@ void
 figure_print(const figure_t *f)
 {
     const char *format = getenv("BENCH_FORMAT");
-    figure_t sorted = *f;
 
-    for (unsigned i = 0; i < f->count; i++)
-        bench_sort(sorted.servers[i].samples, f->servers[i].count);
     if (format != NULL && strcmp(format, "json") == 0)
-        print_json(&sorted);
+        print_json(f);
     else
-        print_text(&sorted);
+        print_text(f);
 }

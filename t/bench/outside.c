@@ -14,8 +14,7 @@
 
 enum { MSEC = 1000, ATTACH_MSEC = 5000 };
 
-static void __attribute__((noreturn))
-run(const char *const *arguments, const char *output)
+static void __attribute__((noreturn)) run(const char *const *arguments, const char *output)
 {
     int fd = open(bench_path(output), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 

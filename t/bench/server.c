@@ -131,15 +131,17 @@ configure_kore(const server_t *s)
 }
 
 static const kind_t kinds[] = {
-    { "reeve", NULL, NULL, SERVER_HAS_STATUS | SERVER_HAS_WORKERS | SERVER_HAS_PIPELINING, configure_reeve,
-        { "reeve", "-p", "%", "-c", "@" } },
+    { "reeve", NULL, NULL, SERVER_HAS_STATUS | SERVER_HAS_WORKERS | SERVER_HAS_PIPELINING,
+        configure_reeve, { "reeve", "-p", "%", "-c", "@" } },
     { "uncounted", NULL, NULL, SERVER_HAS_STATUS | SERVER_HAS_PIPELINING, configure_reeve,
         { "t/bench/reeve_uncounted", "-p", "%", "-c", "@" } },
     { "bare", NULL, NULL, SERVER_HAS_STATUS | SERVER_HAS_PIPELINING, NULL, { NULL } },
-    { "nginx", "RV_NGINX", "-v", SERVER_HAS_STATUS | SERVER_HAS_WORKERS | SERVER_HAS_PIPELINING, configure_nginx,
-        { "nginx", "-p", "%", "-c", "@" } },
-    { "h2o", "RV_H2O", "--version", SERVER_HAS_PIPELINING, configure_h2o, { "h2o", "-m", "worker", "-c", "@" } },
-    { "haproxy", "RV_HAPROXY", "-v", SERVER_HAS_PIPELINING, configure_haproxy, { "haproxy", "-db", "-f", "@" } },
+    { "nginx", "RV_NGINX", "-v", SERVER_HAS_STATUS | SERVER_HAS_WORKERS | SERVER_HAS_PIPELINING,
+        configure_nginx, { "nginx", "-p", "%", "-c", "@" } },
+    { "h2o", "RV_H2O", "--version", SERVER_HAS_PIPELINING, configure_h2o,
+        { "h2o", "-m", "worker", "-c", "@" } },
+    { "haproxy", "RV_HAPROXY", "-v", SERVER_HAS_PIPELINING, configure_haproxy,
+        { "haproxy", "-db", "-f", "@" } },
     { "kore", "RV_KORE", "-v", 0, configure_kore, { "kore", "-f", "-n", "-r", "-q", "-c", "@" } },
 };
 

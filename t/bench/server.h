@@ -11,7 +11,7 @@
 #include "tree.h"
 
 typedef enum {
-    SERVER_HAS_STATUS = 1, /* /stub_status, nginx's page */
+    SERVER_HAS_STATUS = 1,  /* /stub_status, nginx's page */
     SERVER_HAS_WORKERS = 2, /* as many processes as wanted, that a reload replaces */
     SERVER_HAS_PIPELINING = 4
 } server_ability_t;
