@@ -5,7 +5,9 @@
  * pipelined behind it. The bytes of a head stay until it is answered, since
  * the path points into them; those of a body leave it as they come, so there is always room
  * behind the largest head. What follows a request that is answered later may fill it. The one
- * global is the list of request objects at rest.
+ * global is the request object at rest. A single one serves all requests that come whole, one
+ * after the other; who sends his in pieces has one of his own for as long as that takes, and
+ * what a crowd of those had is given back.
  */
 #include "rv_http_request.h"
 
@@ -16,24 +18,18 @@
 #include <string.h>
 #include <sys/socket.h>
 
-enum {
-    OUT_KEPT = 2048, /* a larger output is given back */
-    FREE_KEPT = 64,  /* objects at rest */
-};
+enum { OUT_KEPT = 16 * 1024 }; /* enough for pipelined requests; a larger output is given back */
 
-static rv_http_request_t *unused;
-static unsigned unused_count;
+static rv_http_request_t *spare;
 
 rv_http_request_t *
 rv_http_request_take(rv_connection_t *c)
 {
     const rv_http_conf_t *conf = c->conf;
-    rv_http_request_t *r = unused;
+    rv_http_request_t *r = spare;
 
-    if (r != NULL) {
-        unused = r->next;
-        unused_count--;
-    } else {
+    spare = NULL;
+    if (r == NULL) {
         size_t room = conf->client_max_header_size + RV_HTTP_REQUEST_TAIL;
 
         r = malloc(sizeof(*r) + room);
@@ -74,7 +70,7 @@ rv_http_request_release(rv_connection_t *c)
     if (r == NULL)
         return;
     rv_http_body_free(r);
-    if (unused_count >= FREE_KEPT) {
+    if (spare != NULL) {
         free_request(r);
         return;
     }
@@ -83,21 +79,15 @@ rv_http_request_release(rv_connection_t *c)
         r->out = NULL;
         r->out_room = 0;
     }
-    r->next = unused;
-    unused = r;
-    unused_count++;
+    spare = r;
 }
 
 void
 rv_http_request_free_all(void)
 {
-    while (unused != NULL) {
-        rv_http_request_t *r = unused;
-
-        unused = r->next;
-        free_request(r);
-    }
-    unused_count = 0;
+    if (spare != NULL)
+        free_request(spare);
+    spare = NULL;
 }
 
 /* Where the head begins; the path points into it until it is answered. */

@@ -27,7 +27,6 @@ typedef void (*rv_http_gone_t)(rv_http_request_t *r, void *data);
 struct rv_http_request_s {
     rv_connection_t *connection;
     const rv_http_conf_t *conf;
-    rv_http_request_t *next; /* of the free ones */
 
     rv_http_phase_t phase;
     rv_http_parser_t parser;
