@@ -13,7 +13,8 @@
  * this process, not room in the system's table, so clients leave some numbers free.
  *
  * Of the processes that sleep, one is woken for a client (rv_exclusive). When it
- * has accepted it goes to the end of their queue, so that clients spread evenly.
+ * has accepted it goes to the end of their queue, so that clients spread evenly; in a rush
+ * of them it does so after a turn.
  * If it does not accept, nobody does: it may be killed or stopped before it has come
  * to that, or pause just then. So each second everybody enters the queue
  * anew and sees who waits; whoever has room finds the client then at the latest.
@@ -40,6 +41,7 @@ typedef struct acceptor_s {
     unsigned listener;
     int fd;
     struct event *event;
+    int64_t queued; /* us: when it last went to the end */
 } acceptor_t;
 
 typedef struct {
@@ -65,7 +67,8 @@ struct rv_acceptors_s {
 enum {
     RETRY_MSEC = 500,
     ROUND_MSEC = 1000,
-    CALM_MSEC = 10 * 1000 /* without a pause: the next one is news */
+    CALM_MSEC = 10 * 1000, /* without a pause: the next one is news */
+    TURN_USEC = 100
 };
 
 /* --- watching ---------------------------------------------------------------------- */
@@ -267,16 +270,28 @@ close_one(acceptor_t *a)
 }
 
 static void
+end_turn(acceptor_t *a)
+{
+    int64_t now = rv_loop_now_usec();
+
+    if (a->all->round == NULL || is_paused(a->all) || now - a->queued < TURN_USEC)
+        return;
+    a->queued = now;
+    (void) rv_exclusive_queue(a->all->loop, &a->all->set, a->fd);
+}
+
+static void
 on_acceptable(int fd, short what, void *data)
 {
     acceptor_t *a = data;
     int result = accept_one(a);
 
+    (void) fd;
     (void) what;
     if (result == RV_DONE)
         close_one(a);
-    else if (result == RV_OK && a->all->round != NULL && !is_paused(a->all))
-        (void) rv_exclusive_queue(a->all->loop, &a->all->set, fd);
+    else if (result == RV_OK)
+        end_turn(a);
     rv_activity_note(RV_ACTIVITY_IDLE, 0, 0);
 }
 

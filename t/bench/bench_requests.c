@@ -97,9 +97,13 @@ main(int argc, char **argv)
     unsigned count = server_find_all(servers, names, rv_countof(names), 0);
     for (unsigned i = 0; i < count; i++)
         server_start(&servers[i], &(server_plan_t){ .connections = 1024 });
-    for (size_t i = 0; i < rv_countof(rows); i++)
-        measure_row(&rows[i], servers, count);
-    measure_transactions(servers, count);
-    measure_outside(servers, count);
+    for (size_t i = 0; i < rv_countof(rows); i++) {
+        if (figure_is_chosen(rows[i].figure))
+            measure_row(&rows[i], servers, count);
+    }
+    if (figure_is_chosen("requests.transactions"))
+        measure_transactions(servers, count);
+    if (figure_is_chosen("requests.system_calls") || figure_is_chosen("requests.six_bytes_by_wrk"))
+        measure_outside(servers, count);
     return 0;
 }

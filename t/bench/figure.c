@@ -173,3 +173,11 @@ figure_print(const figure_t *f)
     else
         print_text(f);
 }
+
+int
+figure_is_chosen(const char *name)
+{
+    const char *only = getenv("BENCH_ONLY");
+
+    return only == NULL || strstr(name, only) != NULL;
+}

@@ -40,4 +40,7 @@ double figure_median(const figure_t *f, const char *server);
 
 void figure_print(const figure_t *f);
 
+/* 1: its name has what BENCH_ONLY in the environment says in it, or that says nothing. */
+int figure_is_chosen(const char *name);
+
 #endif
