@@ -58,7 +58,7 @@ static void
 configure_reeve(const server_t *s)
 {
     write_file(conf_of(s),
-        "[main]\ndaemon = off\nworker_processes = %u\nerror_log = %s.log notice\npid = %s.pid\n%s"
+        "[main]\ndaemon = off\nworker_processes = %u\nerror_log = %s.log notice\npid = %s.pid\n%s%s"
         "[events]\nworker_connections = %u\n"
         "[http]\nlisten = 127.0.0.1:%d\nkeepalive_requests = 1000000000\n"
         "keepalive_timeout = 1h\n"
@@ -66,7 +66,7 @@ configure_reeve(const server_t *s)
         "[location /status]\nhandler = status\n[location /metrics]\nhandler = metrics\n"
         "[location /hello]\nhandler = return\nreturn = 200 hello!\n",
         s->plan.workers, s->name, s->name, s->plan.more == NULL ? "" : s->plan.more,
-        s->plan.connections, s->port);
+        strcmp(s->name, "unconfined") == 0 ? "sandbox = off\n" : "", s->plan.connections, s->port);
 }
 
 static void
@@ -135,6 +135,8 @@ static const kind_t kinds[] = {
         configure_reeve, { "reeve", "-p", "%", "-c", "@" } },
     { "uncounted", NULL, NULL, SERVER_HAS_STATUS | SERVER_HAS_PIPELINING, configure_reeve,
         { "t/bench/reeve_uncounted", "-p", "%", "-c", "@" } },
+    { "unconfined", NULL, NULL, SERVER_HAS_STATUS | SERVER_HAS_PIPELINING, configure_reeve,
+        { "reeve", "-p", "%", "-c", "@" } },
     { "bare", NULL, NULL, SERVER_HAS_STATUS | SERVER_HAS_PIPELINING, NULL, { NULL } },
     { "nginx", "RV_NGINX", "-v", SERVER_HAS_STATUS | SERVER_HAS_WORKERS | SERVER_HAS_PIPELINING,
         configure_nginx, { "nginx", "-p", "%", "-c", "@" } },

@@ -31,7 +31,8 @@ typedef struct {
     server_plan_t plan;
 } server_t;
 
-/* By name: "reeve", "uncounted" (the same without transactions), "bare", "nginx", "h2o",
+/* By name: "reeve", "uncounted" (the same without transactions),
+ * "unconfined" (without the filter of system calls), "bare", "nginx", "h2o",
  * "haproxy", "kore". RV_ERROR: it is not installed. */
 int server_find(server_t *s, const char *name);
 
