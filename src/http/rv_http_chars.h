@@ -7,7 +7,7 @@
 #include <stddef.h>
 
 enum {
-    RV_HTTP_CHARS_LINE = 0x1,   /* a line of a head: all but control characters, and the tab */
+    RV_HTTP_CHARS_FIELD = 0x1,  /* a field: all but control characters, and the tab */
     RV_HTTP_CHARS_TARGET = 0x2, /* a request's target: printable, but for blanks and # */
     RV_HTTP_CHARS_TOKEN = 0x4,  /* a name: letters, digits and !#$%&'*+-.^_`|~ */
     RV_HTTP_CHARS_HOST = 0x8    /* a host: letters, digits and -._~%!$&'()*+,;= */

@@ -1,9 +1,9 @@
 /*
  * rv_http_parse: a request head, line by line.
  *
- * The only search is for the next control character, which ends the line or spoils it, from
- * where the last one ended; what is in a line is looked at when it is whole. So the outcome
- * cannot depend on how the bytes came in, and a client that sends one byte at a time costs no more than
+ * The only search is for the next LF, from where the last one ended; a line is
+ * looked at once, when it is whole. So the outcome cannot depend on how the
+ * bytes came in, and a client that sends one byte at a time costs no more than
  * one that sends them all. What follows the head is never touched: it is the
  * body, or the next request.
  *
@@ -259,8 +259,10 @@ static int
 parse_field(rv_http_parser_t *p, const char *line, size_t length)
 {
     text_t name = { line, rv_http_chars_span(line, length, RV_HTTP_CHARS_TOKEN) };
+    size_t rest = length - name.length;
 
-    if (name.length == 0 || name.length == length || line[name.length] != ':')
+    if (name.length == 0 || rest == 0 || line[name.length] != ':'
+        || rv_http_chars_span(line + name.length, rest, RV_HTTP_CHARS_FIELD) != rest)
         return 400;
 
     for (size_t i = 0; i < rv_countof(fields); i++)
@@ -303,20 +305,6 @@ parse_line(rv_http_parser_t *p, char *line, size_t length)
     return rc == RV_OK ? RV_AGAIN : rc;
 }
 
-/* The LF of the line at hand; NULL: it is not there yet. */
-static char *
-find_end(rv_http_parser_t *p, char *buf, size_t length)
-{
-    for (size_t at = p->scanned;; at++, p->controls++) {
-        at += rv_http_chars_span(buf + at, length - at, RV_HTTP_CHARS_LINE);
-        p->scanned = at;
-        if (at == length)
-            return NULL;
-        if (buf[at] == '\n')
-            return buf + at;
-    }
-}
-
 int
 rv_http_parse_head(rv_http_parser_t *p, char *buf, size_t length)
 {
@@ -324,17 +312,18 @@ rv_http_parse_head(rv_http_parser_t *p, char *buf, size_t length)
 
     while (rc == RV_AGAIN && p->scanned < length) {
         char *line = buf + p->line;
-        char *end = find_end(p, buf, length);
+        char *end = memchr(buf + p->scanned, '\n', length - p->scanned);
 
-        if (end == NULL)
+        if (end == NULL) {
+            p->scanned = length;
             break;
+        }
 
         p->scanned = p->line = (size_t) (end - buf) + 1;
-        if (end > line && end[-1] == '\r') {
-            p->controls--;
+        if (end > line && end[-1] == '\r')
             end--;
-        }
-        rc = p->controls > 0 ? 400 : parse_line(p, line, (size_t) (end - line));
+
+        rc = parse_line(p, line, (size_t) (end - line));
     }
 
     return rc;

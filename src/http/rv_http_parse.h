@@ -27,9 +27,8 @@ typedef enum {
 
 typedef struct {
     /* progress; zero before the first byte */
-    size_t scanned;    /* bytes looked at for a line's end */
-    size_t line;       /* where the line being collected begins */
-    unsigned controls; /* control characters in it */
+    size_t scanned; /* bytes looked at for a line's end */
+    size_t line;    /* where the line being collected begins */
     unsigned state;
 
     /* the request line */
