@@ -58,6 +58,7 @@ struct rv_acceptors_s {
     pause_t pause[2]; /* by reason */
     struct event *retry;
     rv_loop_watch_t *round; /* NULL: nobody is woken alone */
+    int alone;              /* no other process has the sockets */
     int set;                /* rv_exclusive's */
     int last_fd;            /* with a client above this one accepting pauses */
     int accepts;            /* index of the counter */
@@ -274,7 +275,7 @@ end_turn(acceptor_t *a)
 {
     int64_t now = rv_loop_now_usec();
 
-    if (a->all->round == NULL || is_paused(a->all) || now - a->queued < TURN_USEC)
+    if (a->all->alone || a->all->round == NULL || is_paused(a->all) || now - a->queued < TURN_USEC)
         return;
     a->queued = now;
     (void) rv_exclusive_queue(a->all->loop, &a->all->set, a->fd);
@@ -293,6 +294,12 @@ on_acceptable(int fd, short what, void *data)
     else if (result == RV_OK)
         end_turn(a);
     rv_activity_note(RV_ACTIVITY_IDLE, 0, 0);
+}
+
+void
+rv_acceptors_alone(rv_acceptors_t *as, int alone)
+{
+    as->alone = alone;
 }
 
 void

@@ -47,6 +47,9 @@ void rv_acceptors_destroy(rv_acceptors_t *as);
 /* Leaves so many descriptors (half of all, at most) to others than clients. */
 void rv_acceptors_reserve(rv_acceptors_t *as, unsigned count);
 
+/* 1: there is nobody to take turns with, which is cheaper. */
+void rv_acceptors_alone(rv_acceptors_t *as, int alone);
+
 /* What is listened at from now on is this listener. */
 void rv_acceptors_listener(rv_acceptors_t *as, unsigned number);
 

@@ -189,6 +189,12 @@ rv_connections_reserve(rv_connections_t *all, unsigned count)
 }
 
 void
+rv_connections_alone(rv_connections_t *all, int alone)
+{
+    rv_acceptors_alone(all->acceptors, alone);
+}
+
+void
 rv_connections_listener(rv_connections_t *all, unsigned number)
 {
     rv_acceptors_listener(all->acceptors, number);

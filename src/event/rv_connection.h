@@ -98,6 +98,9 @@ rv_connections_t *rv_connections_create(rv_loop_t *loop, rv_stats_t *stats, unsi
  * what the master passes must find room. */
 void rv_connections_reserve(rv_connections_t *all, unsigned count);
 
+/* 1: no other process accepts where we do. Where that is wrong clients are just not spread. */
+void rv_connections_alone(rv_connections_t *all, int alone);
+
 /* From now on who is accepted is shown to `fresh` before the service hears of it, until the
  * worker drains. RV_OK: it has been passed to another worker. */
 void rv_connections_on_fresh(

@@ -38,7 +38,10 @@ on_known(rv_worker_t *w, rv_message_t *msg)
 static void
 on_workers(rv_worker_t *w, rv_message_t *msg)
 {
-    (void) rv_control_count(msg, &w->cycle->workers);
+    unsigned workers;
+
+    if (rv_control_count(msg, &workers) == RV_OK)
+        rv_worker_set_workers(w, workers);
 }
 
 static void
@@ -79,10 +82,8 @@ enter_peer(rv_worker_t *w, rv_message_t *msg, unsigned i, rv_process_id_t peer)
     else if (msg->type == RV_CONTROL_OPEN)
         watch_peer(w, peer.slot);
     rv_mesh_gone(&gone);
-    if (peer.generation == w->cycle->generation && peer.worker >= w->cycle->workers) {
-        w->cycle->workers = peer.worker + 1; /* one was added */
-        rv_connections_reserve(w->connections, w->cycle->workers + RV_WORKER_SPARE);
-    }
+    if (peer.generation == w->cycle->generation && peer.worker >= w->cycle->workers)
+        rv_worker_set_workers(w, peer.worker + 1); /* one was added */
 }
 
 static void

@@ -32,9 +32,10 @@
 #include <unistd.h>
 
 enum {
-    BEAT_MSEC = 1000,      /* the longest time without a sign of life */
-    BEHIND_MSEC = 1000,    /* that calls get when there are many messages */
-    LAST_WORDS_MSEC = 1000 /* for messages that still wait when all connections are closed */
+    BEAT_MSEC = 1000,       /* the longest time without a sign of life */
+    BEHIND_MSEC = 1000,     /* that calls get when there are many messages */
+    LAST_WORDS_MSEC = 1000, /* for messages that still wait when all connections are closed */
+    SPARE = 16              /* descriptors for logs, and what services open now and then */
 };
 
 /* --- notes ------------------------------------------------------------------------- */
@@ -145,6 +146,15 @@ init_passing(rv_worker_t *w)
     return RV_OK;
 }
 
+/* A reload passes as many channels as there are workers, and logs. */
+void
+rv_worker_set_workers(rv_worker_t *w, unsigned workers)
+{
+    w->cycle->workers = workers;
+    rv_connections_reserve(w->connections, workers + SPARE);
+    rv_connections_alone(w->connections, workers == 1);
+}
+
 static int
 init(rv_worker_t *w)
 {
@@ -167,8 +177,7 @@ init(rv_worker_t *w)
     if (w->connections == NULL || w->signals == NULL || w->beat == NULL)
         return RV_ERROR;
 
-    /* a reload passes as many channels as there are workers, and logs */
-    rv_connections_reserve(w->connections, cycle->workers + RV_WORKER_SPARE);
+    rv_worker_set_workers(w, cycle->workers);
     return init_passing(w);
 }
 

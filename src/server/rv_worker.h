@@ -34,8 +34,8 @@ struct rv_worker_s {
     int64_t deadline; /* ms: when draining ends */
 };
 
-/* Descriptors for logs, and what services open now and then. */
-#define RV_WORKER_SPARE 16
+/* So many workers there are in its generation. */
+void rv_worker_set_workers(rv_worker_t *w, unsigned workers);
 
 /* Accepts from now on, unless it drains. Once more is allowed. */
 void rv_worker_start(rv_worker_t *w);
