@@ -248,6 +248,17 @@ keep(pid_t child)
     exit(WIFEXITED(status) ? WEXITSTATUS(status) : 1);
 }
 
+/* Servers are there, which not everybody has in PATH. */
+static void
+use_system_programs(void)
+{
+    const char *path = getenv("PATH");
+    char longer[4096];
+
+    snprintf(longer, sizeof(longer), "%s:/usr/sbin:/usr/local/sbin", path == NULL ? "" : path);
+    (void) setenv("PATH", longer, 1);
+}
+
 void
 bench_init(const char *self)
 {
@@ -263,6 +274,7 @@ bench_init(const char *self)
     (void) setrlimit(RLIMIT_NOFILE, &files);
     setvbuf(stdout, NULL, _IOLBF, 0);
 
+    use_system_programs();
     (void) prctl(PR_SET_CHILD_SUBREAPER, 1);
     pid_t child = fork();
     if (child == -1)

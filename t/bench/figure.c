@@ -137,41 +137,56 @@ print_text(const figure_t *f)
 }
 
 static void
-print_json(const figure_t *f)
+print_json(const figure_t *f, FILE *out)
 {
     double least, most;
 
-    printf("{\"figure\":\"%s\",\"unit\":\"%s\"", f->name, f->unit);
+    fprintf(out, "{\"figure\":\"%s\",\"unit\":\"%s\"", f->name, f->unit);
     if (f->at >= 0)
-        printf(",\"at\":%ld", f->at);
+        fprintf(out, ",\"at\":%ld", f->at);
     if (f->wanted >= 0)
-        printf(",\"wanted\":%g", f->wanted);
+        fprintf(out, ",\"wanted\":%g", f->wanted);
     for (unsigned i = 0; i < f->count; i++) {
         const figure_server_t *s = &f->servers[i];
 
         if (s->count == 0)
             continue;
         find_range(s, &least, &most);
-        printf(",\"%s\":{\"median\":%.6g,\"least\":%.6g,\"most\":%.6g", s->name, median(s), least,
-            most);
+        fprintf(out, ",\"%s\":{\"median\":%.6g,\"least\":%.6g,\"most\":%.6g", s->name, median(s),
+            least, most);
         if (i > 0)
-            printf(",\"ratio\":%.4g", ratio(f, i));
+            fprintf(out, ",\"ratio\":%.4g", ratio(f, i));
         if (s->wanted > 0)
-            printf(",\"wanted\":%g", s->wanted);
-        printf("}");
+            fprintf(out, ",\"wanted\":%g", s->wanted);
+        fprintf(out, "}");
     }
-    printf("}\n");
+    fprintf(out, "}\n");
+}
+
+/* For whoever draws. */
+static void
+keep(const figure_t *f, const char *path)
+{
+    FILE *out = fopen(path, "a");
+
+    if (out == NULL)
+        bench_fail(path);
+    print_json(f, out);
+    if (fclose(out) != 0)
+        bench_fail(path);
 }
 
 void
 figure_print(const figure_t *f)
 {
-    const char *format = getenv("BENCH_FORMAT");
+    const char *format = getenv("BENCH_FORMAT"), *path = getenv("BENCH_FILE");
 
     if (format != NULL && strcmp(format, "json") == 0)
-        print_json(f);
+        print_json(f, stdout);
     else
         print_text(f);
+    if (path != NULL)
+        keep(f, path);
 }
 
 int

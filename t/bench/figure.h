@@ -1,7 +1,8 @@
 /*
  * figure: what was measured, as a line.
  *
- * With BENCH_FORMAT=json in the environment a line is a JSON object.
+ * With BENCH_FORMAT=json in the environment a line is a JSON object; the same is added to the
+ * file that BENCH_FILE names.
  */
 #ifndef FIGURE_H
 #define FIGURE_H
