@@ -1,7 +1,7 @@
 /*
  * rv_report: what there is to show of a daemon, and the forms that it is shown in.
  *
- * Everything is looked up by name: the memory may be another version's, whose
+ * Everything is looked up by name, once: the memory may be another version's, whose
  * values this one knows only in part.
  */
 #include "rv_report.h"
@@ -9,14 +9,27 @@
 #include "rv_process.h"
 
 #include <inttypes.h>
-#include <stdio.h>
 #include <string.h>
 #include <time.h>
+
+static const struct {
+    const char *module;
+    const char *name;
+} values[] = {
+    [RV_REPORT_READING] = { "connections", "reading" },
+    [RV_REPORT_WRITING] = { "connections", "writing" },
+    [RV_REPORT_WAITING] = { "connections", "waiting" },
+    [RV_REPORT_ACCEPTS] = { "connections", "accepts" },
+    [RV_REPORT_HANDLED] = { "connections", "handled" },
+    [RV_REPORT_REQUESTS] = { "http", "requests" },
+};
 
 int
 rv_report_take(rv_report_t *r, const rv_stats_t *stats)
 {
     r->stats = stats;
+    for (size_t i = 0; i < rv_countof(values); i++)
+        r->cell[i] = rv_stats_find(stats, values[i].module, values[i].name);
     r->zones = 0;
     r->now = time(NULL);
     r->msec = rv_loop_now();
@@ -55,20 +68,41 @@ rv_report_free(rv_report_t *r)
     rv_stats_view_free(&r->view);
 }
 
+/* Copies what stands before one of `ends`, and returns what stands behind it. */
+static const char *
+split(char to[RV_STATS_NAME], const char *from, const char *ends)
+{
+    size_t length = strcspn(from, ends);
+    size_t copied = rv_min(length, (size_t) RV_STATS_NAME - 1);
+
+    memcpy(to, from, copied);
+    to[copied] = '\0';
+    return from + length + (from[length] != '\0');
+}
+
 void
 rv_report_split(const char *name, rv_report_name_t *parts)
 {
-    *parts = (rv_report_name_t){ "", "", "" };
-    (void) sscanf(name, "%47[^{]{%47[^=]=\"%47[^\"]", parts->family, parts->label, parts->value);
+    const char *label = split(parts->family, name, "{");
+    const char *value = split(parts->label, label, "=");
+
+    split(parts->value, value + (*value == '"'), "\"");
 }
 
-const rv_report_quantile_t *
-rv_report_quantile(size_t i)
+void
+rv_report_quantiles(const uint64_t *cells, uint64_t usec[RV_REPORT_QUANTILES])
 {
-    static const rv_report_quantile_t shown[] = { { "p50", 0.5 }, { "p90", 0.9 }, { "p99", 0.99 },
-        { "p99.9", 0.999 } };
+    static const double shown[RV_REPORT_QUANTILES] = { 0.5, 0.9, 0.99, 0.999 };
 
-    return i < rv_countof(shown) ? &shown[i] : NULL;
+    rv_stats_histogram_quantiles(cells, shown, RV_REPORT_QUANTILES, usec);
+}
+
+const char *
+rv_report_quantile_name(unsigned i)
+{
+    static const char *const names[RV_REPORT_QUANTILES] = { "p50", "p90", "p99", "p99.9" };
+
+    return names[i];
 }
 
 const char *
@@ -83,10 +117,9 @@ rv_report_state(int state)
 }
 
 uint64_t
-rv_report_value(
-    const rv_report_t *r, const rv_stats_process_t *p, const char *module, const char *name)
+rv_report_value(const rv_report_t *r, const rv_stats_process_t *p, rv_report_value_t value)
 {
-    int cell = rv_stats_find(r->stats, module, name);
+    int cell = r->cell[value];
 
     if (cell < 0)
         return 0;
@@ -96,10 +129,8 @@ rv_report_value(
 uint64_t
 rv_report_connections(const rv_report_t *r, const rv_stats_process_t *p)
 {
-    static const char module[] = "connections";
-
-    return rv_report_value(r, p, module, "reading") + rv_report_value(r, p, module, "writing")
-        + rv_report_value(r, p, module, "waiting");
+    return rv_report_value(r, p, RV_REPORT_READING) + rv_report_value(r, p, RV_REPORT_WRITING)
+        + rv_report_value(r, p, RV_REPORT_WAITING);
 }
 
 int
@@ -125,15 +156,13 @@ rv_report_master(const rv_report_t *r)
 void
 rv_report_stub(const rv_report_t *r, rv_text_t *text)
 {
-    static const char module[] = "connections";
-
     rv_text_add(text,
         "Active connections: %" PRIu64 " \n"
         "server accepts handled requests\n"
         " %" PRIu64 " %" PRIu64 " %" PRIu64 " \n"
         "Reading: %" PRIu64 " Writing: %" PRIu64 " Waiting: %" PRIu64 " \n",
-        rv_report_connections(r, NULL), rv_report_value(r, NULL, module, "accepts"),
-        rv_report_value(r, NULL, module, "handled"), rv_report_value(r, NULL, "http", "requests"),
-        rv_report_value(r, NULL, module, "reading"), rv_report_value(r, NULL, module, "writing"),
-        rv_report_value(r, NULL, module, "waiting"));
+        rv_report_connections(r, NULL), rv_report_value(r, NULL, RV_REPORT_ACCEPTS),
+        rv_report_value(r, NULL, RV_REPORT_HANDLED), rv_report_value(r, NULL, RV_REPORT_REQUESTS),
+        rv_report_value(r, NULL, RV_REPORT_READING), rv_report_value(r, NULL, RV_REPORT_WRITING),
+        rv_report_value(r, NULL, RV_REPORT_WAITING));
 }

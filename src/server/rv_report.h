@@ -14,8 +14,20 @@
 
 #define RV_REPORT_ZONES 32
 
+/* Values that a form shows by themselves, and not as one of all. */
+typedef enum {
+    RV_REPORT_READING,
+    RV_REPORT_WRITING,
+    RV_REPORT_WAITING,
+    RV_REPORT_ACCEPTS,
+    RV_REPORT_HANDLED,
+    RV_REPORT_REQUESTS,
+    RV_REPORT_VALUES /* how many */
+} rv_report_value_t;
+
 typedef struct {
     const rv_stats_t *stats;
+    int cell[RV_REPORT_VALUES]; /* below 0: there is no such value */
     rv_stats_view_t view;
     rv_zone_info_t zone[RV_REPORT_ZONES];
     unsigned zones;
@@ -60,20 +72,18 @@ typedef struct {
 
 void rv_report_split(const char *name, rv_report_name_t *parts);
 
-/* The quantiles that are shown, by number, NULL after the last: p50, p90, p99, p99.9. */
-typedef struct {
-    const char *name;
-    double q;
-} rv_report_quantile_t;
+/* The quantiles that are shown of a histogram, and what they are called: p50, p90, p99, p99.9. */
+#define RV_REPORT_QUANTILES 4
 
-const rv_report_quantile_t *rv_report_quantile(size_t i);
+void rv_report_quantiles(const uint64_t *cells, uint64_t usec[RV_REPORT_QUANTILES]);
+const char *rv_report_quantile_name(unsigned i);
 
 /* "ready" and so on. */
 const char *rv_report_state(int state);
 
-/* The value of this module and name, 0 where there is none; of NULL the totals. */
+/* A value, 0 where there is none; of NULL the total. */
 uint64_t rv_report_value(
-    const rv_report_t *r, const rv_stats_process_t *p, const char *module, const char *name);
+    const rv_report_t *r, const rv_stats_process_t *p, rv_report_value_t value);
 
 /* All connections of a process, or of all. */
 uint64_t rv_report_connections(const rv_report_t *r, const rv_stats_process_t *p);

@@ -3,36 +3,31 @@
  *
  * Values stand as module, name and, where the name has a label, what the label
  * is: {"workers": {"restarts": {"exit": 0, "signal": 2}}}. Times are seconds.
+ *
+ * The values of each process stand in the same frame of names. It is made once, and then a
+ * process is only copying, piece by piece, and numbers.
  */
 #include "rv_report.h"
 
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 
-static void
-add_histogram(rv_text_t *text, const uint64_t *cells)
-{
-    const rv_report_quantile_t *shown;
+/* What stands in front of a value, all of it that does not depend on the process. */
+typedef struct {
+    size_t length; /* of the text in front */
+    unsigned kind;
+    unsigned cell;
+} piece_t;
 
-    rv_text_add(text, "{\"count\":%" PRIu64 ",\"sum\":", rv_stats_histogram_count(cells));
-    rv_text_add_seconds(text, cells[RV_STATS_HISTOGRAM_SUM]);
-    for (size_t i = 0; (shown = rv_report_quantile(i)) != NULL; i++) {
-        rv_text_add(text, ",\"%s\":", shown->name);
-        rv_text_add_seconds(text, rv_stats_histogram_quantile(cells, shown->q));
-    }
-    rv_text_add(text, ",\"max\":");
-    rv_text_add_seconds(text, cells[RV_STATS_HISTOGRAM_MAX]);
-    rv_text_add(text, "}");
-}
+typedef struct {
+    rv_text_t text; /* of the pieces, one behind the other, and what is behind the last */
+    piece_t *piece;
+    unsigned count;
+    rv_text_t empty; /* a histogram that has observed nothing: most, with many workers */
+} frame_t;
 
-static void
-add_value(rv_text_t *text, const rv_stats_info_t *info, const uint64_t *values)
-{
-    if (info->kind == RV_STATS_HISTOGRAM)
-        add_histogram(text, values + info->cell);
-    else
-        rv_text_add(text, "%" PRId64, (int64_t) values[info->cell]);
-}
+/* --- the frame --------------------------------------------------------------------- */
 
 /* Whether two values stand in the same object of this depth: module, family. */
 static int
@@ -52,8 +47,9 @@ same_group(const rv_stats_info_t *a, const rv_stats_info_t *b, int depth)
 
 /* One name behind the other, objects opened and closed where module or family changes. */
 static void
-add_values(const rv_report_t *r, rv_text_t *text, const uint64_t *values)
+frame_names(frame_t *frame, const rv_report_t *r)
 {
+    rv_text_t *text = &frame->text;
     rv_stats_info_t last_info;
     const rv_stats_info_t *last = NULL;
     int in_family = 0;
@@ -61,6 +57,7 @@ add_values(const rv_report_t *r, rv_text_t *text, const uint64_t *values)
     rv_text_add(text, "{");
     for (unsigned i = 0; i < rv_stats_count(r->stats); i++) {
         const rv_stats_info_t info = rv_stats_info(r->stats, i);
+        size_t before = last == NULL ? 0 : text->length;
         rv_report_name_t name;
 
         if (info.kind == 0)
@@ -82,20 +79,93 @@ add_values(const rv_report_t *r, rv_text_t *text, const uint64_t *values)
             rv_text_add(text, "\"%s\":", name.value);
             in_family = 1;
         }
-        add_value(text, &info, values);
+        frame->piece[frame->count++] = (piece_t){ text->length - before, info.kind, info.cell };
         last_info = info;
         last = &last_info;
     }
     rv_text_add(text, "%s%s}", in_family ? "}" : "", last == NULL ? "" : "}");
 }
 
+static void
+add_histogram(rv_text_t *text, const uint64_t *cells)
+{
+    uint64_t usec[RV_REPORT_QUANTILES];
+
+    rv_report_quantiles(cells, usec);
+    rv_text_add_string(text, "{\"count\":");
+    rv_text_add_number(text, rv_stats_histogram_count(cells));
+    rv_text_add_string(text, ",\"sum\":");
+    rv_text_add_seconds(text, cells[RV_STATS_HISTOGRAM_SUM]);
+    for (unsigned i = 0; i < RV_REPORT_QUANTILES; i++) {
+        rv_text_add_string(text, ",\"");
+        rv_text_add_string(text, rv_report_quantile_name(i));
+        rv_text_add_string(text, "\":");
+        rv_text_add_seconds(text, usec[i]);
+    }
+    rv_text_add_string(text, ",\"max\":");
+    rv_text_add_seconds(text, cells[RV_STATS_HISTOGRAM_MAX]);
+    rv_text_add_string(text, "}");
+}
+
+/* RV_ERROR: not enough memory. To be freed either way. */
+static int
+frame_make(frame_t *frame, const rv_report_t *r)
+{
+    static const uint64_t nothing[RV_STATS_HISTOGRAM_CELLS];
+
+    *frame = (frame_t){ .piece = calloc(rv_stats_count(r->stats) + 1, sizeof(*frame->piece)) };
+    if (frame->piece == NULL)
+        return RV_ERROR;
+
+    frame_names(frame, r);
+    add_histogram(&frame->empty, nothing);
+    return frame->text.failed || frame->empty.failed ? RV_ERROR : RV_OK;
+}
+
+static void
+frame_free(frame_t *frame)
+{
+    rv_text_free(&frame->text);
+    rv_text_free(&frame->empty);
+    free(frame->piece);
+}
+
+/* --- values ------------------------------------------------------------------------ */
+
+static void
+add_values(rv_text_t *text, const frame_t *frame, const uint64_t *values)
+{
+    const char *next = frame->text.data, *end = next + frame->text.length;
+
+    for (unsigned i = 0; i < frame->count; i++) {
+        const piece_t *piece = &frame->piece[i];
+
+        rv_text_add_bytes(text, next, piece->length);
+        next += piece->length;
+        if (piece->kind != RV_STATS_HISTOGRAM)
+            rv_text_add_signed(text, (int64_t) values[piece->cell]);
+        else if (rv_stats_histogram_is_empty(values + piece->cell))
+            rv_text_add_bytes(text, frame->empty.data, frame->empty.length);
+        else
+            add_histogram(text, values + piece->cell);
+    }
+    rv_text_add_bytes(text, next, (size_t) (end - next));
+}
+
+static void
+add_field(rv_text_t *text, const char *name, uint64_t value)
+{
+    rv_text_add_string(text, name);
+    rv_text_add_number(text, value);
+}
+
 /* Seconds since a heartbeat, or null. */
 static void
 add_beat(const rv_report_t *r, rv_text_t *text, const rv_stats_process_t *p)
 {
-    rv_text_add(text, "\"heartbeat_age\":");
+    rv_text_add_string(text, "\"heartbeat_age\":");
     if (p == NULL || p->heartbeat == 0)
-        rv_text_add(text, "null");
+        rv_text_add_string(text, "null");
     else
         rv_text_add_seconds(text, (uint64_t) rv_max(r->msec - (int64_t) p->heartbeat, 0) * 1000);
 }
@@ -122,28 +192,43 @@ add_master(const rv_report_t *r, rv_text_t *text)
 }
 
 static void
-add_workers(const rv_report_t *r, rv_text_t *text)
+add_worker(const rv_report_t *r, rv_text_t *text, const rv_stats_process_t *p)
+{
+    const rv_stats_owner_t *o = &p->owner;
+
+    add_field(text, "\n{\"worker\":", o->worker);
+    add_field(text, ",\"slot\":", o->slot);
+    add_field(text, ",\"pid\":", (uint64_t) o->pid);
+    add_field(text, ",\"generation\":", o->generation);
+    rv_text_add_string(text, ",\"state\":\"");
+    rv_text_add_string(text, rv_report_state(o->state));
+    rv_text_add_string(text, "\",\"started\":");
+    rv_text_add_signed(text, o->started);
+    rv_text_add_string(text, ",\"uptime\":");
+    rv_text_add_signed(text, r->now - o->started);
+    add_field(text, ",\"restarts\":", o->restarts);
+    add_field(text, ",\"connections\":", rv_report_connections(r, p));
+    add_field(text, ",\"requests\":", rv_report_value(r, p, RV_REPORT_REQUESTS));
+    rv_text_add_string(text, ",");
+    add_beat(r, text, p);
+}
+
+static void
+add_workers(const rv_report_t *r, rv_text_t *text, const frame_t *frame)
 {
     const char *comma = "";
 
     rv_text_add(text, "\"workers\":[");
     for (unsigned i = 0; i < r->view.count; i++) {
         const rv_stats_process_t *p = &r->view.process[i];
-        const rv_stats_owner_t *o = &p->owner;
 
         if (!rv_report_is_worker(p))
             continue;
-        rv_text_add(text,
-            "%s\n{\"worker\":%u,\"slot\":%u,\"pid\":%ld,\"generation\":%u,\"state\":\"%s\","
-            "\"started\":%" PRId64 ",\"uptime\":%" PRId64 ",\"restarts\":%" PRIu64
-            ",\"connections\":%" PRIu64 ",\"requests\":%" PRIu64 ",",
-            comma, o->worker, o->slot, (long) o->pid, o->generation, rv_report_state(o->state),
-            o->started, r->now - o->started, o->restarts, rv_report_connections(r, p),
-            rv_report_value(r, p, "http", "requests"));
-        add_beat(r, text, p);
-        rv_text_add(text, ",\"values\":");
-        add_values(r, text, p->values);
-        rv_text_add(text, "}");
+        rv_text_add_string(text, comma);
+        add_worker(r, text, p);
+        rv_text_add_string(text, ",\"values\":");
+        add_values(text, frame, p->values);
+        rv_text_add_string(text, "}");
         comma = ",";
     }
     rv_text_add(text, "]");
@@ -172,13 +257,21 @@ add_zones(const rv_report_t *r, rv_text_t *text)
 void
 rv_report_json(const rv_report_t *r, rv_text_t *text)
 {
+    frame_t frame;
+
+    if (frame_make(&frame, r) != RV_OK) {
+        frame_free(&frame);
+        text->failed = 1;
+        return;
+    }
     rv_text_add(text, "{\"version\":\"" RV_VERSION "\",\"time\":%" PRId64 ",\n", r->now);
     add_master(r, text);
     rv_text_add(text, ",\n");
-    add_workers(r, text);
+    add_workers(r, text, &frame);
     rv_text_add(text, ",\n\"totals\":");
-    add_values(r, text, r->view.totals);
+    add_values(text, &frame, r->view.totals);
     rv_text_add(text, ",\n");
     add_zones(r, text);
     rv_text_add(text, "}\n");
+    frame_free(&frame);
 }

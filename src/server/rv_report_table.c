@@ -106,20 +106,21 @@ add_workers(const rv_report_t *r, rv_text_t *text)
             "%6u %5u %8ld %10u %-9s %12s %9s %11" PRIu64 " %12" PRIu64 " %8" PRIu64 "\n", o->worker,
             o->slot, (long) o->pid, o->generation, rv_report_state(o->state),
             format_age(r->now - o->started, age), format_beat(r, p->heartbeat, beat),
-            rv_report_connections(r, p), rv_report_value(r, p, "http", "requests"), o->restarts);
+            rv_report_connections(r, p), rv_report_value(r, p, RV_REPORT_REQUESTS), o->restarts);
     }
 }
 
 static void
 add_histogram(rv_text_t *text, const uint64_t *cells)
 {
-    const rv_report_quantile_t *shown;
+    uint64_t usec[RV_REPORT_QUANTILES];
     char duration[TEXT];
 
+    rv_report_quantiles(cells, usec);
     rv_text_add(text, "%" PRIu64, rv_stats_histogram_count(cells));
-    for (size_t i = 0; (shown = rv_report_quantile(i)) != NULL; i++)
-        rv_text_add(text, "  %s %s", shown->name,
-            format_duration(rv_stats_histogram_quantile(cells, shown->q), duration));
+    for (unsigned i = 0; i < RV_REPORT_QUANTILES; i++)
+        rv_text_add(
+            text, "  %s %s", rv_report_quantile_name(i), format_duration(usec[i], duration));
     rv_text_add(text, "  max %s\n", format_duration(cells[RV_STATS_HISTOGRAM_MAX], duration));
 }
 

@@ -57,20 +57,31 @@ middle(unsigned bucket)
     return floor + (last - floor) / 2;
 }
 
+void
+rv_stats_histogram_quantiles(const uint64_t *cells, const double *q, unsigned count, uint64_t *usec)
+{
+    uint64_t max = cells[RV_STATS_HISTOGRAM_MAX], seen = 0;
+    double total = (double) rv_stats_histogram_count(cells);
+    unsigned k = 0;
+
+    for (unsigned i = 0; i + 1 < RV_STATS_HISTOGRAM_BUCKETS && k < count; i++) {
+        uint64_t here = cells[RV_STATS_HISTOGRAM_FIRST + i];
+
+        if (here == 0)
+            continue;
+        seen += here;
+        while (k < count && (double) seen >= q[k] * total)
+            usec[k++] = rv_min(middle(i), max);
+    }
+    while (k < count)
+        usec[k++] = total > 0 ? max : 0;
+}
+
 uint64_t
 rv_stats_histogram_quantile(const uint64_t *cells, double q)
 {
-    uint64_t max = cells[RV_STATS_HISTOGRAM_MAX];
-    uint64_t count = rv_stats_histogram_count(cells), seen = 0;
-    double wanted = q * (double) count;
+    uint64_t usec;
 
-    if (count == 0)
-        return 0;
-
-    for (unsigned i = 0; i + 1 < RV_STATS_HISTOGRAM_BUCKETS; i++) {
-        seen += cells[RV_STATS_HISTOGRAM_FIRST + i];
-        if (seen > 0 && (double) seen >= wanted)
-            return rv_min(middle(i), max);
-    }
-    return max;
+    rv_stats_histogram_quantiles(cells, &q, 1, &usec);
+    return usec;
 }

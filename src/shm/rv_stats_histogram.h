@@ -23,6 +23,14 @@ unsigned rv_stats_histogram_bucket(uint64_t usec);
 /* The least that falls into a bucket; of the one behind the last, UINT64_MAX. */
 uint64_t rv_stats_histogram_floor(unsigned bucket);
 
+/* 1: nothing was observed: all its cells are zero. Looks at two of them: what is not in
+ * the sum took no time, and is in the first bucket. */
+static inline int
+rv_stats_histogram_is_empty(const uint64_t *cells)
+{
+    return cells[RV_STATS_HISTOGRAM_SUM] == 0 && cells[RV_STATS_HISTOGRAM_FIRST] == 0;
+}
+
 /* How many observations there are in the cells of a histogram. */
 uint64_t rv_stats_histogram_count(const uint64_t *cells);
 
@@ -31,5 +39,9 @@ uint64_t rv_stats_histogram_count(const uint64_t *cells);
  * 0 where there are none.
  */
 uint64_t rv_stats_histogram_quantile(const uint64_t *cells, double q);
+
+/* The same of so many shares, the smallest first, at the price of one. */
+void rv_stats_histogram_quantiles(
+    const uint64_t *cells, const double *q, unsigned count, uint64_t *usec);
 
 #endif

@@ -182,6 +182,21 @@ START_TEST(quantiles_are_within_10_percent_of_the_sample)
 }
 END_TEST
 
+START_TEST(several_quantiles_are_those_one_by_one)
+{
+    static const double shares_of_all[] = { 0, 0.1, 0.5, 0.5, 0.999, 1 };
+    uint64_t some[RV_STATS_HISTOGRAM_CELLS] = { 0 }, got[rv_countof(shares_of_all)];
+
+    for (unsigned i = 3; i < RV_STATS_HISTOGRAM_BUCKETS; i += 1 + i / 4)
+        some[RV_STATS_HISTOGRAM_FIRST + i] = i;
+    some[RV_STATS_HISTOGRAM_MAX] = rv_stats_histogram_floor(120);
+    rv_stats_histogram_quantiles(some, shares_of_all, rv_countof(shares_of_all), got);
+    for (size_t i = 0; i < rv_countof(shares_of_all); i++)
+        ck_assert_uint_eq(got[i], rv_stats_histogram_quantile(some, shares_of_all[i]));
+    ck_assert_uint_eq(got[0], 3);
+}
+END_TEST
+
 START_TEST(histogram_without_observations_has_no_quantiles)
 {
     memset(cells, 0, sizeof(cells));
@@ -362,6 +377,7 @@ stats_histogram_suite(void)
     tcase_add_test(tcase, time_of_1_us_to_100_s_is_within_10_percent_of_what_is_shown);
     tcase_add_loop_test(
         tcase, quantiles_are_within_10_percent_of_the_sample, 0, (int) rv_countof(samples));
+    tcase_add_test(tcase, several_quantiles_are_those_one_by_one);
     tcase_add_test(tcase, histogram_without_observations_has_no_quantiles);
     tcase_add_test(tcase, no_quantile_is_more_than_the_longest_time);
     tcase_add_test(tcase, quantile_among_the_too_long_ones_is_the_longest);
