@@ -15,6 +15,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { NAME = RV_STATS_MODULE + RV_STATS_NAME + 32, LABELS = 160 };
@@ -23,6 +24,8 @@ typedef struct {
     const rv_report_t *r;
     rv_text_t *text;
     int openmetrics;
+    const rv_stats_process_t **worker; /* of each number the youngest */
+    unsigned workers;
 } page_t;
 
 /* What the formats want escaped in a help; one that is missing is the name. */
@@ -217,20 +220,56 @@ was_in_force(const rv_stats_view_t *view, unsigned i)
     return rv_report_is_worker(p) && p->owner.generation <= view->master.generation;
 }
 
-/* The next worker from i on that is the youngest of its number, one that is being
- * started for the next generation not counted; view->count: none. */
-static unsigned
-youngest(const rv_stats_view_t *view, unsigned i)
+/* Finds the workers: of each number the youngest, one that is being started for the next
+ * generation not counted. RV_ERROR: not enough memory. */
+static int
+find_workers(page_t *page)
 {
-    for (; i < view->count; i++) {
+    const rv_stats_view_t *view = &page->r->view;
+
+    page->worker = calloc(view->count + 1, sizeof(void *));
+    if (page->worker == NULL)
+        return RV_ERROR;
+
+    for (unsigned i = 0; i < view->count; i++) {
         const rv_stats_process_t *p = &view->process[i];
 
         if (was_in_force(view, i)
             && (i + 1 == view->count || p[1].owner.worker != p->owner.worker
                 || !was_in_force(view, i + 1)))
-            break;
+            page->worker[page->workers++] = p;
     }
-    return i;
+    return RV_OK;
+}
+
+/* What is the same in the lines of all workers: in front of the number, and behind it. */
+typedef struct {
+    char front[NAME + 16];
+    char back[LABELS];
+    size_t front_length;
+    size_t back_length;
+} line_t;
+
+static void
+line_make(line_t *line, const char *name, const char *suffix, const rv_report_name_t *parts)
+{
+    snprintf(line->front, sizeof(line->front), "%s%s{worker=\"", name, suffix);
+    if (parts == NULL || parts->label[0] == '\0')
+        snprintf(line->back, sizeof(line->back), "\"} ");
+    else
+        snprintf(line->back, sizeof(line->back), "\",%s=\"%s\"} ", parts->label, parts->value);
+    line->front_length = strlen(line->front);
+    line->back_length = strlen(line->back);
+}
+
+static void
+add_line(rv_text_t *text, const line_t *line, const rv_stats_process_t *p, int64_t value)
+{
+    rv_text_add_bytes(text, line->front, line->front_length);
+    rv_text_add_number(text, p->owner.worker);
+    rv_text_add_bytes(text, line->back, line->back_length);
+    rv_text_add_signed(text, value);
+    rv_text_add_bytes(text, "\n", 1);
 }
 
 /* What the master alone counts is no worker's. */
@@ -245,12 +284,12 @@ static void
 add_worker_values(const page_t *page)
 {
     const rv_report_t *r = page->r;
-    const rv_stats_view_t *view = &r->view;
 
     for (unsigned i = 0; i < rv_stats_count(r->stats); i++) {
         const rv_stats_info_t info = rv_stats_info(r->stats, i);
-        char name[NAME], more[LABELS] = "", labels[LABELS + 32];
+        char name[NAME];
         rv_report_name_t parts;
+        line_t line;
 
         if (!is_workers_own(&info))
             continue;
@@ -258,14 +297,10 @@ add_worker_values(const page_t *page)
         snprintf(name, sizeof(name), "reeve_worker_%s_%s", info.module, parts.family);
         if (is_first(r, i, &parts))
             head(page, name, type_of(&info), info.help);
-        if (parts.label[0] != '\0')
-            snprintf(more, sizeof(more), ",%s=\"%s\"", parts.label, parts.value);
-        for (unsigned k = youngest(view, 0); k < view->count; k = youngest(view, k + 1)) {
-            snprintf(
-                labels, sizeof(labels), "worker=\"%u\"%s", view->process[k].owner.worker, more);
-            sample(
-                page, name, suffix_of(&info), labels, (int64_t) view->process[k].values[info.cell]);
-        }
+        line_make(&line, name, suffix_of(&info), &parts);
+        for (unsigned k = 0; k < page->workers; k++)
+            add_line(
+                page->text, &line, page->worker[k], (int64_t) page->worker[k]->values[info.cell]);
     }
 }
 
@@ -274,19 +309,16 @@ add_worker_life(const page_t *page)
 {
     static const char started[] = "reeve_worker_start_time_seconds";
     static const char restarts[] = "reeve_worker_restarts";
-    const rv_stats_view_t *view = &page->r->view;
-    char labels[LABELS];
+    line_t line;
 
     head(page, started, "gauge", "Start of the worker process, since 1970.");
-    for (unsigned k = youngest(view, 0); k < view->count; k = youngest(view, k + 1)) {
-        snprintf(labels, sizeof(labels), "worker=\"%u\"", view->process[k].owner.worker);
-        sample(page, started, "", labels, view->process[k].owner.started);
-    }
+    line_make(&line, started, "", NULL);
+    for (unsigned k = 0; k < page->workers; k++)
+        add_line(page->text, &line, page->worker[k], page->worker[k]->owner.started);
     head(page, restarts, "counter", "Times that a worker of this number ended unasked.");
-    for (unsigned k = youngest(view, 0); k < view->count; k = youngest(view, k + 1)) {
-        snprintf(labels, sizeof(labels), "worker=\"%u\"", view->process[k].owner.worker);
-        sample(page, restarts, "_total", labels, (int64_t) view->process[k].owner.restarts);
-    }
+    line_make(&line, restarts, "_total", NULL);
+    for (unsigned k = 0; k < page->workers; k++)
+        add_line(page->text, &line, page->worker[k], (int64_t) page->worker[k]->owner.restarts);
 }
 
 /* --- zones --------------------------------------------------------------------------------- */
@@ -326,8 +358,12 @@ add_zones(const page_t *page)
 void
 rv_report_metrics(const rv_report_t *r, rv_text_t *text, int openmetrics)
 {
-    const page_t page = { r, text, openmetrics };
+    page_t page = { .r = r, .text = text, .openmetrics = openmetrics };
 
+    if (find_workers(&page) != RV_OK) {
+        text->failed = 1;
+        return;
+    }
     add_master(&page);
     add_totals(&page);
     add_worker_life(&page);
@@ -335,4 +371,5 @@ rv_report_metrics(const rv_report_t *r, rv_text_t *text, int openmetrics)
     add_zones(&page);
     if (openmetrics)
         rv_text_add(text, "# EOF\n");
+    free(page.worker);
 }
