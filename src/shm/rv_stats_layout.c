@@ -185,6 +185,25 @@ at_offset(const rv_stats_t *st, size_t offset)
     return (char *) st->header + offset;
 }
 
+/* Histograms stand behind all others in the order of their definitions: another version may
+ * have it otherwise. */
+static rv_stats_row_shape_t
+learn_shape(const rv_stats_t *st)
+{
+    rv_stats_row_shape_t shape = { st->at.plain, 0 };
+
+    for (unsigned i = 0; i < st->at.count && shape.histograms < RV_STATS_HISTOGRAMS; i++) {
+        const rv_stats_layout_def_t *def = &st->def[i];
+
+        if (def->kind == RV_STATS_HISTOGRAM
+            && def->cell == rv_stats_row_histogram(&shape, shape.histograms))
+            shape.histograms++;
+    }
+    if (rv_stats_row_histogram(&shape, shape.histograms) != st->at.cells)
+        shape = (rv_stats_row_shape_t){ st->at.cells, 0 };
+    return shape;
+}
+
 void
 rv_stats_layout_learn(rv_stats_t *st)
 {
@@ -201,6 +220,7 @@ rv_stats_layout_learn(rv_stats_t *st)
         if (def->kind == RV_STATS_HISTOGRAM)
             st->how[def->cell + RV_STATS_HISTOGRAM_MAX] = RV_STATS_LAYOUT_MAX;
     }
+    st->shape = learn_shape(st);
 }
 
 rv_stats_row_ref_t

@@ -73,6 +73,7 @@ struct rv_stats_s {
     rv_stats_geometry_t at;
     rv_stats_layout_def_t *def;  /* a copy */
     unsigned char *how;          /* of each cell, rv_stats_layout_how_t */
+    rv_stats_row_shape_t shape;  /* of all cells; without histograms where it is not just that */
     const rv_stats_defs_t *defs; /* NULL: attached to, not known as the same */
 
     rv_stats_row_ref_t own; /* its row NULL: this process has none */

@@ -106,10 +106,46 @@ rv_stats_row_apply(
     atomic_store_explicit(&row->sequence, sequence + 2, memory_order_release);
 }
 
+static void
+copy_cells(const rv_stats_row_ref_t *ref, uint64_t *values, unsigned first, unsigned count)
+{
+    for (unsigned i = first; i < first + count; i++)
+        values[i] = load(&ref->value[i]);
+}
+
+/* As rv_stats_histogram_is_empty. */
+static int
+is_empty(const rv_stats_row_ref_t *ref, unsigned first)
+{
+    return load(&ref->value[first + RV_STATS_HISTOGRAM_SUM]) == 0
+        && load(&ref->value[first + RV_STATS_HISTOGRAM_FIRST]) == 0;
+}
+
+/* Bits of the histograms that were copied; with `all` those that are empty too. */
+static uint32_t
+copy_shape(
+    const rv_stats_row_ref_t *ref, uint64_t *values, const rv_stats_row_shape_t *shape, int all)
+{
+    uint32_t seen = 0;
+
+    copy_cells(ref, values, 0, shape->plain);
+    for (unsigned i = 0; i < shape->histograms; i++) {
+        unsigned first = rv_stats_row_histogram(shape, i);
+
+        if (!all && is_empty(ref, first))
+            continue;
+        copy_cells(ref, values, first, RV_STATS_HISTOGRAM_CELLS);
+        seen |= UINT32_C(1) << i;
+    }
+    return seen;
+}
+
 /* One try at a consistent copy. */
 static int
-copy(const rv_stats_row_ref_t *ref, uint64_t *values, unsigned cells)
+copy(const rv_stats_row_ref_t *ref, uint64_t *values, const rv_stats_row_shape_t *shape,
+    uint32_t *seen)
 {
+    unsigned cells = rv_stats_row_histogram(shape, shape->histograms);
     rv_stats_row_t *row = ref->row;
     uint64_t cell[RV_STATS_CHANGES], value[RV_STATS_CHANGES];
 
@@ -121,8 +157,8 @@ copy(const rv_stats_row_ref_t *ref, uint64_t *values, unsigned cells)
         cell[i] = load(&row->journal[i].cell);
         value[i] = load(&row->journal[i].value);
     }
-    for (unsigned i = 0; i < cells; i++)
-        values[i] = load(&ref->value[i]);
+    /* an open transaction may be the first to change an empty histogram */
+    *seen = copy_shape(ref, values, shape, entries > 0);
 
     atomic_thread_fence(memory_order_acquire);
     /* the sequence last: the next transaction sets `entries` to 0 before it begins */
@@ -144,8 +180,20 @@ copy(const rv_stats_row_ref_t *ref, uint64_t *values, unsigned cells)
 void
 rv_stats_row_read(const rv_stats_row_ref_t *ref, uint64_t *values, unsigned cells)
 {
-    while (copy(ref, values, cells) != RV_OK)
+    const rv_stats_row_shape_t plain = { cells, 0 };
+
+    (void) rv_stats_row_read_seen(ref, values, &plain);
+}
+
+uint32_t
+rv_stats_row_read_seen(
+    const rv_stats_row_ref_t *ref, uint64_t *values, const rv_stats_row_shape_t *shape)
+{
+    uint32_t seen;
+
+    while (copy(ref, values, shape, &seen) != RV_OK)
         continue; /* the writer is running: it cannot be caught for long */
+    return seen;
 }
 
 void

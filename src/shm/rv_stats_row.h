@@ -9,6 +9,7 @@
 #define RV_STATS_ROW_H
 
 #include "rv_base.h"
+#include "rv_stats_histogram.h"
 
 #include <stdatomic.h>
 
@@ -81,6 +82,26 @@ void rv_stats_row_check(const rv_stats_row_ref_t *ref);
 
 /* Copies the first `cells` values as they are between two transactions. */
 void rv_stats_row_read(const rv_stats_row_ref_t *ref, uint64_t *values, unsigned cells);
+
+#define RV_STATS_HISTOGRAMS 32
+
+/* So many plain values, and histograms one behind the other behind them. */
+typedef struct {
+    unsigned plain;
+    unsigned histograms; /* RV_STATS_HISTOGRAMS at most */
+} rv_stats_row_shape_t;
+
+/* The first cell of a histogram. */
+static inline unsigned
+rv_stats_row_histogram(const rv_stats_row_shape_t *shape, unsigned i)
+{
+    return shape->plain + i * RV_STATS_HISTOGRAM_CELLS;
+}
+
+/* The same but for histograms that have observed nothing, which cost nothing: returns a bit
+ * for each of the others. The cells of those without one are left as they are. */
+uint32_t rv_stats_row_read_seen(
+    const rv_stats_row_ref_t *ref, uint64_t *values, const rv_stats_row_shape_t *shape);
 
 /* Of a row whose writer is dead: completes its last transaction. 1: it was open. */
 int rv_stats_row_complete(const rv_stats_row_ref_t *ref);

@@ -27,20 +27,55 @@ load(const _Atomic uint64_t *cell)
     return atomic_load_explicit(cell, memory_order_relaxed);
 }
 
-/* All are sums but the largest of each histogram: what is not greater is taken off again. */
+/* Adds the cells from `first` to `end`: sums but for the largest of each histogram, where what is
+ * not greater is taken off again. */
 static void
-add(const rv_stats_t *st, uint64_t *values, const uint64_t *more, unsigned cells)
+add(const rv_stats_t *st, uint64_t *values, const uint64_t *more, unsigned first, unsigned end)
 {
-    for (unsigned i = 0; i < cells; i++)
+    for (unsigned i = first; i < end; i++)
         values[i] += more[i];
 
-    for (unsigned i = st->at.plain; i < cells; i++) {
-        const unsigned char *max = memchr(st->how + i, RV_STATS_LAYOUT_MAX, cells - i);
+    for (unsigned i = rv_max(first, st->at.plain); i < end; i++) {
+        const unsigned char *max = memchr(st->how + i, RV_STATS_LAYOUT_MAX, end - i);
 
         if (max == NULL)
             break;
         i = (unsigned) (max - st->how);
         values[i] = rv_max(values[i] - more[i], more[i]);
+    }
+}
+
+/* A row as it was read: of its histograms those with a bit in `seen`. */
+typedef struct {
+    rv_stats_row_shape_t shape;
+    uint32_t seen;
+    uint64_t *values;
+} copy_t;
+
+static void
+add_copy(const rv_stats_t *st, uint64_t *values, const copy_t *copy)
+{
+    add(st, values, copy->values, 0, copy->shape.plain);
+    for (unsigned i = 0; i < copy->shape.histograms; i++) {
+        if (copy->seen & UINT32_C(1) << i)
+            add(st, values, copy->values, rv_stats_row_histogram(&copy->shape, i),
+                rv_stats_row_histogram(&copy->shape, i + 1));
+    }
+}
+
+/* All cells of it. */
+static void
+write_copy(uint64_t *to, const copy_t *copy)
+{
+    memcpy(to, copy->values, copy->shape.plain * sizeof(*to));
+    for (unsigned i = 0; i < copy->shape.histograms; i++) {
+        unsigned first = rv_stats_row_histogram(&copy->shape, i);
+        size_t size = RV_STATS_HISTOGRAM_CELLS * sizeof(*to);
+
+        if (copy->seen & UINT32_C(1) << i)
+            memcpy(to + first, copy->values + first, size);
+        else
+            memset(to + first, 0, size);
     }
 }
 
@@ -58,7 +93,7 @@ read_owner(const rv_stats_row_t *row, rv_stats_owner_t *owner)
 
 /* Lists the process of a row, its values included. */
 static void
-list(list_t *l, const rv_stats_row_t *row, const uint64_t *values, unsigned cells)
+list(list_t *l, const rv_stats_row_t *row, const copy_t *copy)
 {
     rv_stats_view_t *view = l->view;
 
@@ -66,20 +101,21 @@ list(list_t *l, const rv_stats_row_t *row, const uint64_t *values, unsigned cell
         || atomic_load(&row->worker) == RV_STATS_UNKNOWN)
         return;
 
-    uint64_t *copy = view->values + (size_t) view->count * l->stride;
+    uint64_t *values = view->values + (size_t) view->count * l->stride;
     rv_stats_process_t *p = &view->process[view->count++];
 
     read_owner(row, &p->owner);
     p->heartbeat = atomic_load(&row->heartbeat);
-    p->values = copy;
-    memcpy(copy, values, cells * sizeof(*copy));
+    p->values = values;
+    write_copy(values, copy);
 }
 
 /* Base and rows, as one state of `fold`. */
 static void
 sum(const rv_stats_t *st, uint64_t fold, uint64_t *values, unsigned cells, list_t *l)
 {
-    uint64_t copy[RV_STATS_CELLS];
+    uint64_t room[RV_STATS_CELLS];
+    copy_t copy = { .values = room };
     unsigned used = atomic_load(&st->header->rows_used);
     uint64_t passed_over = fold >> RV_STATS_FOLD_ROW_SHIFT & RV_STATS_FOLD_ROW_MASK;
     const _Atomic uint64_t *base = rv_stats_layout_base(st, (fold & RV_STATS_FOLD_BASE) != 0);
@@ -87,6 +123,7 @@ sum(const rv_stats_t *st, uint64_t fold, uint64_t *values, unsigned cells, list_
     for (unsigned i = 0; i < cells; i++)
         values[i] = load(&base[i]);
 
+    copy.shape = cells == st->at.cells ? st->shape : (rv_stats_row_shape_t){ cells, 0 };
     used = rv_min(used, st->at.rows);
     for (unsigned i = 0; i < used; i++) {
         const rv_stats_row_ref_t ref = rv_stats_layout_row(st, i);
@@ -94,10 +131,10 @@ sum(const rv_stats_t *st, uint64_t fold, uint64_t *values, unsigned cells, list_
         if (atomic_load_explicit(&ref.row->master, memory_order_acquire) == 0
             || i + 1 == passed_over)
             continue;
-        rv_stats_row_read(&ref, copy, cells);
-        add(st, values, copy, cells);
+        copy.seen = rv_stats_row_read_seen(&ref, copy.values, &copy.shape);
+        add_copy(st, values, &copy);
         if (l != NULL)
-            list(l, ref.row, copy, cells);
+            list(l, ref.row, &copy);
     }
 }
 
@@ -151,7 +188,7 @@ add_predecessor(
     translate(to, from, old->at.cells, copy, cells);
     for (unsigned i = 0; i < cells; i++)
         copy[i] -= st->how[i] == RV_STATS_LAYOUT_MAX ? 0 : load(&carried[i]);
-    add(st, values, copy, cells);
+    add(st, values, copy, 0, cells);
 
     for (unsigned i = first; l != NULL && i < l->view->count; i++) {
         uint64_t *listed = l->view->values + (size_t) i * l->stride;
@@ -278,10 +315,10 @@ rv_stats_view(const rv_stats_t *st, rv_stats_view_t *view)
         l.room += each->at.rows;
         each = each->predecessor;
     } while (each != NULL);
-    /* most of it is never touched */
     view->totals = calloc(l.stride + 1, sizeof(uint64_t));
-    view->process = calloc(l.room + 1, sizeof(*view->process));
-    view->values = calloc((size_t) l.room * l.stride + 1, sizeof(uint64_t));
+    /* most of it is never touched: not even zeroed */
+    view->process = malloc((l.room + 1) * sizeof(*view->process));
+    view->values = malloc(((size_t) l.room * l.stride + 1) * sizeof(uint64_t));
     if (view->totals == NULL || view->process == NULL || view->values == NULL) {
         rv_stats_view_free(view);
         return RV_ERROR;

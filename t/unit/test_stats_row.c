@@ -155,6 +155,30 @@ START_TEST(reader_of_the_first_values_gets_these)
 }
 END_TEST
 
+/* The first observation of all is in the journal alone as yet: the histogram looks empty. */
+START_TEST(first_observation_counts_from_its_journal_on)
+{
+    enum { PLAIN = 1, BUCKET = 7, CELLS = PLAIN + 2 * RV_STATS_HISTOGRAM_CELLS };
+    static _Atomic uint64_t memory[CELLS + 1];
+    static const rv_stats_row_shape_t shape = { PLAIN, 2 };
+    const rv_stats_row_ref_t row = {
+        .row = ref.row, .value = memory, .mark = &memory[CELLS], .cells = CELLS
+    };
+    unsigned second = rv_stats_row_histogram(&shape, 1);
+    uint64_t values[CELLS];
+
+    memset(values, 0xff, sizeof(values));
+    ck_assert_uint_eq(rv_stats_row_read_seen(&row, values, &shape), 0);
+    ck_assert_uint_eq(values[0], 0);
+    open_transaction(1);
+    ref.row->journal[0].cell = second + RV_STATS_HISTOGRAM_FIRST + BUCKET;
+    ref.row->journal[0].value = 5;
+    ck_assert_uint_ne(rv_stats_row_read_seen(&row, values, &shape) & 2, 0);
+    ck_assert_uint_eq(rv_stats_histogram_count(values + second), 5);
+    ck_assert_uint_eq(values[second + RV_STATS_HISTOGRAM_FIRST + BUCKET], 5);
+}
+END_TEST
+
 START_TEST(emptied_row_is_nobodys_and_zero)
 {
     add(10, 20, 30);
@@ -259,6 +283,7 @@ stats_row_suite(void)
     tcase_add_test(tcase, journal_of_a_value_that_is_not_there_is_passed_over);
     tcase_add_test(tcase, journal_that_says_it_is_longer_than_it_can_be_is_cut);
     tcase_add_test(tcase, reader_of_the_first_values_gets_these);
+    tcase_add_test(tcase, first_observation_counts_from_its_journal_on);
     tcase_add_test(tcase, emptied_row_is_nobodys_and_zero);
     tcase_add_test(tcase, transaction_on_a_value_that_is_not_there_does_nothing);
     tcase_add_test(tcase, writer_adds_to_its_own_copy);

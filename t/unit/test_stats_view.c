@@ -94,6 +94,41 @@ START_TEST(processes_are_listed_by_worker_and_generation)
 }
 END_TEST
 
+/* Also where the memory of the view has been in use before. */
+START_TEST(histogram_of_a_process_has_what_it_observed_and_no_more)
+{
+    static const struct {
+        uint64_t usec;
+        unsigned times;
+    } observed[] = { { 0, 0 }, { 0, 2 }, { 1000, 3 } };
+    rv_stats_change_t changes[RV_STATS_OBSERVATION];
+
+    for (unsigned i = 0; i < rv_countof(observed); i++) {
+        unsigned row = stats_own(st);
+        unsigned n = rv_stats_observe(st, TIME, observed[i].usec, observed[i].times, changes);
+
+        rv_stats_set_owner(st, row, &(rv_stats_owner_t){ .worker = i, .pid = 100 });
+        rv_stats_apply(st, changes, n);
+    }
+    rv_stats_view_t view = view_of(st);
+    memset(view.values, 0xff, rv_countof(observed) * rv_stats_cells(st) * sizeof(*view.values));
+    rv_stats_view_free(&view);
+
+    view = view_of(st);
+    ck_assert_uint_eq(view.count, rv_countof(observed));
+    ck_assert_uint_eq(rv_stats_histogram_count(view.totals + TIME), 5);
+    for (unsigned i = 0; i < view.count; i++) {
+        const uint64_t *cells = view.process[i].values + TIME;
+
+        ck_assert_uint_eq(rv_stats_histogram_count(cells), observed[i].times);
+        ck_assert_uint_eq(
+            cells[RV_STATS_HISTOGRAM_SUM], observed[i].usec * (uint64_t) observed[i].times);
+        ck_assert_int_eq(rv_stats_histogram_is_empty(cells), observed[i].times == 0);
+    }
+    rv_stats_view_free(&view);
+}
+END_TEST
+
 START_TEST(view_of_nobody_has_what_was_counted)
 {
     unsigned row = stats_own(st);
@@ -338,6 +373,7 @@ stats_view_suite(void)
     tcase_add_checked_fixture(tcase, setup, teardown);
     tcase_set_timeout(tcase, 120);
     tcase_add_test(tcase, processes_are_listed_by_worker_and_generation);
+    tcase_add_test(tcase, histogram_of_a_process_has_what_it_observed_and_no_more);
     tcase_add_test(tcase, view_of_nobody_has_what_was_counted);
     tcase_add_test(
         tcase, totals_are_base_and_processes_in_each_view_while_writers_are_killed_and_folded);
