@@ -14,8 +14,9 @@
 #include <time.h>
 
 enum {
-    HEAD_ROOM = 512, /* more than any head without its extra lines */
-    OUT_ROOM = 2048  /* kept from one request to the next */
+    HEAD_ROOM = 512,  /* more than any head without its extra lines */
+    TEXT_HEAD = 1024, /* for a head in front of a text */
+    OUT_ROOM = 2048   /* kept from one request to the next */
 };
 
 #define LENGTH_UNKNOWN SIZE_MAX
@@ -145,8 +146,8 @@ put_beginning(char *p, unsigned code)
         int n = snprintf(text, sizeof(text), "HTTP/1.1 %u %s\r\nServer: " RV_NAME "/" RV_VERSION,
             code, name_of(code));
         length = (size_t) n
-            + strftime(text + n, sizeof(text) - (size_t) n,
-                "\r\nDate: %a, %d %b %Y %H:%M:%S GMT", &tm);
+            + strftime(
+                text + n, sizeof(text) - (size_t) n, "\r\nDate: %a, %d %b %Y %H:%M:%S GMT", &tm);
         made = now;
         made_for = code;
     }
@@ -195,6 +196,48 @@ rv_http_reply(rv_http_request_t *r, unsigned code, const char *type, const void 
         memcpy(p, body, length);
         r->out_length += length;
     }
+}
+
+void
+rv_http_reply_text_begin(rv_text_t *text)
+{
+    *text = (rv_text_t){ 0 };
+    if (rv_text_reserve(text, TEXT_HEAD) != NULL)
+        text->length = TEXT_HEAD;
+}
+
+/* Makes the text the output: its head ends where the body begins. */
+static void
+take_text(rv_http_request_t *r, unsigned code, const char *type, rv_text_t *text, const char *lines)
+{
+    char *end = put_head(text->data, r, code, type, text->length - TEXT_HEAD, lines);
+    size_t unused = TEXT_HEAD - (size_t) (end - text->data);
+
+    memmove(text->data + unused, text->data, TEXT_HEAD - unused);
+    rv_http_defer_end(r);
+    free(r->out);
+    r->out = text->data;
+    r->out_room = text->room;
+    r->out_length = text->length;
+    r->out_sent = unused;
+    *text = (rv_text_t){ 0 };
+}
+
+void
+rv_http_reply_text(
+    rv_http_request_t *r, unsigned code, const char *type, rv_text_t *text, const char *extra)
+{
+    const char *lines = extra == NULL ? "" : extra;
+    size_t head = HEAD_ROOM + strlen(type) + strlen(lines);
+
+    if (text->failed)
+        rv_http_reply_status(r, 503, NULL);
+    else if (r->out_length > 0 || r->parser.method == RV_HTTP_HEAD || is_bodiless(code)
+        || head > TEXT_HEAD)
+        rv_http_reply(r, code, type, text->data + TEXT_HEAD, text->length - TEXT_HEAD, extra);
+    else
+        take_text(r, code, type, text, lines);
+    rv_text_free(text);
 }
 
 int

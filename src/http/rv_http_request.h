@@ -62,7 +62,7 @@ struct rv_http_request_s {
     char *out; /* answers not yet sent */
     size_t out_room;
     size_t out_length;
-    size_t out_sent;
+    size_t out_sent; /* or never to be */
 
     size_t start;  /* of this request in `in` */
     size_t filled; /* of `in` */

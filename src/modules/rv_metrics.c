@@ -90,19 +90,18 @@ answer(rv_http_request_t *r, const rv_http_location_t *location)
     int openmetrics = wants_openmetrics(r->parser.accept);
     const char *type = openmetrics ? OPENMETRICS "; version=1.0.0; charset=utf-8"
                                    : "text/plain; version=0.0.4; charset=utf-8";
-    rv_text_t text = { 0 };
+    rv_text_t text;
     rv_report_t report;
 
     (void) location;
-    if (rv_report_take_cycle(&report, cycle) == RV_OK) {
-        rv_report_metrics(&report, &text, openmetrics);
-        rv_report_free(&report);
-    }
-    if (text.failed || text.length == 0)
+    if (rv_report_take_cycle(&report, cycle) != RV_OK) {
         rv_http_reply_status(r, 503, NULL);
-    else
-        rv_http_reply(r, 200, type, text.data, text.length, "Vary: Accept\r\n");
-    rv_text_free(&text);
+        return;
+    }
+    rv_http_reply_text_begin(&text);
+    rv_report_metrics(&report, &text, openmetrics);
+    rv_report_free(&report);
+    rv_http_reply_text(r, 200, type, &text, "Vary: Accept\r\n");
 }
 
 static const rv_http_handler_t handler = {

@@ -19,19 +19,18 @@ init_worker(rv_worker_t *w)
 static void
 answer(rv_http_request_t *r, const rv_http_location_t *location)
 {
-    rv_text_t text = { 0 };
+    rv_text_t text;
     rv_report_t report;
 
     (void) location;
-    if (rv_report_take_cycle(&report, cycle) == RV_OK) {
-        rv_report_json(&report, &text);
-        rv_report_free(&report);
-    }
-    if (text.failed || text.length == 0)
+    if (rv_report_take_cycle(&report, cycle) != RV_OK) {
         rv_http_reply_status(r, 503, NULL);
-    else
-        rv_http_reply(r, 200, "application/json", text.data, text.length, NULL);
-    rv_text_free(&text);
+        return;
+    }
+    rv_http_reply_text_begin(&text);
+    rv_report_json(&report, &text);
+    rv_report_free(&report);
+    rv_http_reply_text(r, 200, "application/json", &text, NULL);
 }
 
 static const rv_http_handler_t handler = {

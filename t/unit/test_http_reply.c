@@ -246,6 +246,97 @@ START_TEST(large_body_is_copied_whole)
 }
 END_TEST
 
+static void
+begin_text(rv_text_t *text, size_t length)
+{
+    rv_http_reply_text_begin(text);
+    for (size_t i = 0; i < length; i++)
+        rv_text_add_bytes(text, (char[]){ (char) (i * 31 + i / 253) }, 1);
+}
+
+/* The unsent output, and that the text of so many bytes is its end. */
+static void
+expect_text(const char *before, const char *lines, size_t length)
+{
+    const char *begin = r->out + r->out_sent, *body = r->out + r->out_length - length;
+    char wanted[64];
+
+    snprintf(wanted, sizeof(wanted), "Content-Length: %zu\r\n", length);
+    ck_assert_uint_le(r->out_length, r->out_room);
+    ck_assert_int_eq(strncmp(begin, before, strlen(before)), 0);
+    ck_assert_ptr_nonnull(memmem(begin, (size_t) (body - begin), wanted, strlen(wanted)));
+    ck_assert_ptr_nonnull(memmem(begin, (size_t) (body - begin), lines, strlen(lines)));
+    ck_assert_int_eq(memcmp(body - 4, "\r\n\r\n", 4), 0);
+    for (size_t i = 0; i < length; i++)
+        ck_assert_int_eq(body[i], (char) (i * 31 + i / 253));
+    r->out_length = r->out_sent = 0;
+}
+
+START_TEST(text_becomes_the_output)
+{
+    static const size_t lengths[] = { 0, 1, 3000, 300000 };
+    rv_text_t text;
+
+    for (size_t i = 0; i < rv_countof(lengths); i++) {
+        begin_text(&text, lengths[i]);
+        const char *data = text.data;
+        rv_http_reply_text(r, 200, "text/plain", &text, "X-Line: 1\r\n");
+        ck_assert_ptr_null(text.data);
+        ck_assert_ptr_eq(r->out, data);
+        expect_text("HTTP/1.1 200 OK\r\n", "X-Line: 1\r\n", lengths[i]);
+    }
+}
+END_TEST
+
+START_TEST(text_follows_other_answers_and_others_follow_it)
+{
+    rv_text_t text;
+
+    rv_http_reply_continue(r);
+    begin_text(&text, 3000);
+    rv_http_reply_text(r, 200, "text/plain", &text, NULL);
+    expect_text("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n", "text/plain", 3000);
+
+    begin_text(&text, 0);
+    rv_http_reply_text(r, 200, "text/plain", &text, NULL);
+    begin_text(&text, 300000);
+    rv_http_reply_text(r, 200, "text/html", &text, NULL);
+    expect_text("HTTP/1.1 200 OK\r\n", "Content-Length: 0\r\n", 300000);
+}
+END_TEST
+
+START_TEST(text_that_failed_or_is_not_wanted_is_dropped)
+{
+    rv_text_t text;
+
+    begin_text(&text, 3000);
+    r->parser.method = RV_HTTP_HEAD;
+    rv_http_reply_text(r, 200, "text/plain", &text, NULL);
+    ck_assert_str_eq(take_output(),
+        "HTTP/1.1 200 OK\r\n" SERVER "Content-Type: text/plain\r\nContent-Length: 3000\r\n" KEEP
+        "\r\n");
+    r->parser.method = RV_HTTP_GET;
+    begin_text(&text, 3000);
+    text.failed = 1;
+    rv_http_reply_text(r, 200, "text/plain", &text, NULL);
+    ck_assert_ptr_null(text.data);
+    ck_assert_int_eq(strncmp(r->out, "HTTP/1.1 503 Service Unavailable\r\n", 34), 0);
+}
+END_TEST
+
+START_TEST(text_with_more_in_its_head_than_there_is_room_for_is_whole)
+{
+    static char line[3000];
+    rv_text_t text;
+
+    memset(line, 'x', sizeof(line) - 1);
+    memcpy(line + sizeof(line) - 3, "\r\n", 2);
+    begin_text(&text, 3000);
+    rv_http_reply_text(r, 200, "text/plain", &text, line);
+    expect_text("HTTP/1.1 200 OK\r\n", line, 3000);
+}
+END_TEST
+
 /* Lengths around every size that the output might begin with. */
 START_TEST(output_never_outgrows_its_room)
 {
@@ -288,6 +379,10 @@ http_reply_suite(void)
     tcase_add_test(tcase, date_is_now_as_http_writes_it);
     tcase_add_test(tcase, answers_of_pipelined_requests_follow_each_other);
     tcase_add_test(tcase, large_body_is_copied_whole);
+    tcase_add_test(tcase, text_becomes_the_output);
+    tcase_add_test(tcase, text_follows_other_answers_and_others_follow_it);
+    tcase_add_test(tcase, text_that_failed_or_is_not_wanted_is_dropped);
+    tcase_add_test(tcase, text_with_more_in_its_head_than_there_is_room_for_is_whole);
     tcase_add_test(tcase, output_never_outgrows_its_room);
     suite_add_tcase(suite, tcase);
     return suite;
