@@ -4,12 +4,11 @@
 #include "rv_http_parse.h"
 #include "rv_http_reply.h"
 #include "rv_http_request.h"
+#include "rv_text.h"
 #include "rv_worker.h"
 
-#include <inttypes.h>
-#include <stdio.h>
-
 static const rv_cycle_t *cycle;
+static rv_text_t text; /* the page, kept for the next */
 
 /* Indices of the values; both the same as long as the worker lives. */
 static struct {
@@ -32,11 +31,17 @@ init_worker(rv_worker_t *w)
 }
 
 static void
+put(const char *label, uint64_t number)
+{
+    rv_text_add_string(&text, label);
+    rv_text_add_number(&text, number);
+}
+
+static void
 answer(rv_http_request_t *r, const rv_http_location_t *location)
 {
     uint64_t v[RV_STATS_CELLS];
     const rv_stats_t *st = rv_connections_stats(r->connection->all);
-    char text[256];
 
     (void) location;
     rv_stats_snapshot(st, v, rv_stats_plain(st));
@@ -44,15 +49,21 @@ answer(rv_http_request_t *r, const rv_http_location_t *location)
         rv_http_reply_status(r, 503, NULL);
         return;
     }
-    int n = snprintf(text, sizeof(text),
-        "Active connections: %" PRIu64 " \n"
-        "server accepts handled requests\n"
-        " %" PRIu64 " %" PRIu64 " %" PRIu64 " \n"
-        "Reading: %" PRIu64 " Writing: %" PRIu64 " Waiting: %" PRIu64 " \n",
-        v[at.reading] + v[at.writing] + v[at.waiting], v[at.accepts], v[at.handled], v[at.requests],
-        v[at.reading], v[at.writing], v[at.waiting]);
-
-    rv_http_reply(r, 200, "text/plain", text, (size_t) n, NULL);
+    text.length = 0;
+    put("Active connections: ", v[at.reading] + v[at.writing] + v[at.waiting]);
+    put(" \nserver accepts handled requests\n ", v[at.accepts]);
+    put(" ", v[at.handled]);
+    put(" ", v[at.requests]);
+    put(" \nReading: ", v[at.reading]);
+    put(" Writing: ", v[at.writing]);
+    put(" Waiting: ", v[at.waiting]);
+    rv_text_add_string(&text, " \n");
+    if (!text.failed) {
+        rv_http_reply(r, 200, "text/plain", text.data, text.length, NULL);
+    } else {
+        rv_http_reply_status(r, 503, NULL);
+        rv_text_free(&text);
+    }
 }
 
 static const rv_http_handler_t handler = {

@@ -30,6 +30,7 @@
 #include <seccomp.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -206,18 +207,19 @@ rv_sandbox_filter_allow(rv_sandbox_filter_t *filter, const char *name)
 static int
 copy_program(rv_sandbox_filter_t *filter, const int *pipe)
 {
-    const size_t room = BPF_MAXINSNS * sizeof(*filter->program);
+    struct sock_filter program[BPF_MAXINSNS];
 
-    filter->program = malloc(room);
-    if (filter->program == NULL || done(seccomp_export_bpf(filter->rules, pipe[1])) != RV_OK)
+    if (done(seccomp_export_bpf(filter->rules, pipe[1])) != RV_OK)
         return RV_ERROR;
 
-    ssize_t n = read(pipe[0], filter->program, room);
+    ssize_t n = read(pipe[0], program, sizeof(program));
     if (n <= 0)
         return RV_ERROR;
     filter->size = (size_t) n;
-    void *less = realloc(filter->program, filter->size);
-    filter->program = less == NULL ? filter->program : less;
+    filter->program = malloc(filter->size);
+    if (filter->program == NULL)
+        return RV_ERROR;
+    memcpy(filter->program, program, filter->size);
     return RV_OK;
 }
 
