@@ -12,8 +12,18 @@ static rv_text_t text; /* the page, kept for the next */
 
 /* Indices of the values; both the same as long as the worker lives. */
 static struct {
-    int accepts, handled, requests, reading, writing, waiting;
+    unsigned accepts, handled, requests, reading, writing, waiting;
+    unsigned end; /* of what is wanted */
 } at;
+
+static unsigned
+find(const rv_stats_t *st, const char *module, const char *name)
+{
+    unsigned index = (unsigned) rv_stats_find(st, module, name);
+
+    at.end = rv_max(at.end, index + 1);
+    return index;
+}
 
 static int
 init_worker(rv_worker_t *w)
@@ -21,21 +31,23 @@ init_worker(rv_worker_t *w)
     const rv_stats_t *st = w->stats;
 
     cycle = w->cycle;
-    at.accepts = rv_stats_find(st, "connections", "accepts");
-    at.handled = rv_stats_find(st, "connections", "handled");
-    at.reading = rv_stats_find(st, "connections", "reading");
-    at.writing = rv_stats_find(st, "connections", "writing");
-    at.waiting = rv_stats_find(st, "connections", "waiting");
-    at.requests = rv_stats_find(st, "http", "requests");
+    at.accepts = find(st, "connections", "accepts");
+    at.handled = find(st, "connections", "handled");
+    at.reading = find(st, "connections", "reading");
+    at.writing = find(st, "connections", "writing");
+    at.waiting = find(st, "connections", "waiting");
+    at.requests = find(st, "http", "requests");
     return RV_OK;
 }
 
 static void
-put(const char *label, uint64_t number)
+put(const char *label, size_t length, uint64_t number)
 {
-    rv_text_add_string(&text, label);
+    rv_text_add_bytes(&text, label, length);
     rv_text_add_number(&text, number);
 }
+
+#define PUT(label, number) put((label), sizeof(label) - 1, (number))
 
 static void
 answer(rv_http_request_t *r, const rv_http_location_t *location)
@@ -44,19 +56,19 @@ answer(rv_http_request_t *r, const rv_http_location_t *location)
     const rv_stats_t *st = rv_connections_stats(r->connection->all);
 
     (void) location;
-    rv_stats_snapshot(st, v, rv_stats_plain(st));
+    rv_stats_snapshot(st, v, at.end);
     if (!rv_cycle_counts_are_whole(cycle)) { /* a truncated file; the master mends it */
         rv_http_reply_status(r, 503, NULL);
         return;
     }
     text.length = 0;
-    put("Active connections: ", v[at.reading] + v[at.writing] + v[at.waiting]);
-    put(" \nserver accepts handled requests\n ", v[at.accepts]);
-    put(" ", v[at.handled]);
-    put(" ", v[at.requests]);
-    put(" \nReading: ", v[at.reading]);
-    put(" Writing: ", v[at.writing]);
-    put(" Waiting: ", v[at.waiting]);
+    PUT("Active connections: ", v[at.reading] + v[at.writing] + v[at.waiting]);
+    PUT(" \nserver accepts handled requests\n ", v[at.accepts]);
+    PUT(" ", v[at.handled]);
+    PUT(" ", v[at.requests]);
+    PUT(" \nReading: ", v[at.reading]);
+    PUT(" Writing: ", v[at.writing]);
+    PUT(" Waiting: ", v[at.waiting]);
     rv_text_add_string(&text, " \n");
     if (!text.failed) {
         rv_http_reply(r, 200, "text/plain", text.data, text.length, NULL);

@@ -131,12 +131,13 @@ configure_kore(const server_t *s)
 }
 
 static const kind_t kinds[] = {
-    { "reeve", NULL, NULL, SERVER_HAS_STATUS | SERVER_HAS_WORKERS | SERVER_HAS_PIPELINING,
+    { "reeve", NULL, NULL,
+        SERVER_IS_OURS | SERVER_HAS_STATUS | SERVER_HAS_WORKERS | SERVER_HAS_PIPELINING,
         configure_reeve, { "reeve", "-p", "%", "-c", "@" } },
-    { "uncounted", NULL, NULL, SERVER_HAS_STATUS | SERVER_HAS_PIPELINING, configure_reeve,
-        { "t/bench/reeve_uncounted", "-p", "%", "-c", "@" } },
-    { "unconfined", NULL, NULL, SERVER_HAS_STATUS | SERVER_HAS_PIPELINING, configure_reeve,
-        { "reeve", "-p", "%", "-c", "@" } },
+    { "uncounted", NULL, NULL, SERVER_IS_OURS | SERVER_HAS_STATUS | SERVER_HAS_PIPELINING,
+        configure_reeve, { "t/bench/reeve_uncounted", "-p", "%", "-c", "@" } },
+    { "unconfined", NULL, NULL, SERVER_IS_OURS | SERVER_HAS_STATUS | SERVER_HAS_PIPELINING,
+        configure_reeve, { "reeve", "-p", "%", "-c", "@" } },
     { "bare", NULL, NULL, SERVER_HAS_STATUS | SERVER_HAS_PIPELINING, NULL, { NULL } },
     { "nginx", "RV_NGINX", "-v", SERVER_HAS_STATUS | SERVER_HAS_WORKERS | SERVER_HAS_PIPELINING,
         configure_nginx, { "nginx", "-p", "%", "-c", "@" } },

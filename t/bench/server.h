@@ -13,7 +13,8 @@
 typedef enum {
     SERVER_HAS_STATUS = 1,  /* /stub_status, nginx's page */
     SERVER_HAS_WORKERS = 2, /* as many processes as wanted, that a reload replaces */
-    SERVER_HAS_PIPELINING = 4
+    SERVER_HAS_PIPELINING = 4,
+    SERVER_IS_OURS = 8
 } server_ability_t;
 
 typedef struct {
