@@ -77,7 +77,7 @@ new_connection(rv_connections_t *all, const rv_acceptor_client_t *client)
     c->conf = client->conf;
     c->listener = (uint16_t) client->listener;
     c->fd = client->fd;
-    c->opened = rv_loop_recent_usec() / 1000;
+    c->opened = rv_loop_now();
     c->peer.sa.sa_family = AF_UNIX;
     if (client->length > 0 && client->peer.sa.sa_family != AF_UNIX) {
         c->peer_length = (uint8_t) rv_min((size_t) client->length, sizeof(c->peer));

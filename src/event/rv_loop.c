@@ -3,7 +3,7 @@
  *
  * The loop is stepped from outside: nothing is decided in a callback beyond
  * noting that something happened. A process has one thread, so the base goes
- * without locks, and the one global is its last look at the clock.
+ * without locks.
  */
 #include "rv_loop.h"
 
@@ -22,8 +22,6 @@ struct rv_loop_s {
 struct rv_loop_watch_s {
     struct event *event;
 };
-
-static int64_t recent; /* us: when the time was asked for last in this step; 0: not yet */
 
 enum { RETRY_USEC = 5000 }; /* where the kernel does not say when it is worth it */
 
@@ -153,7 +151,6 @@ rv_loop_once(rv_loop_t *loop, int64_t msec)
         event_add(loop->alarm, &limit);
     }
 
-    recent = 0;
     int result = event_base_loop(loop->base, EVLOOP_ONCE);
     if (msec >= 0)
         event_del(loop->alarm);
@@ -167,14 +164,7 @@ rv_loop_now_usec(void)
     struct timespec now;
 
     clock_gettime(CLOCK_MONOTONIC, &now);
-    recent = (int64_t) now.tv_sec * 1000000 + now.tv_nsec / 1000;
-    return recent;
-}
-
-int64_t
-rv_loop_recent_usec(void)
-{
-    return recent != 0 ? recent : rv_loop_now_usec();
+    return (int64_t) now.tv_sec * 1000000 + now.tv_nsec / 1000;
 }
 
 int64_t

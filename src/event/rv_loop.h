@@ -54,10 +54,6 @@ int64_t rv_loop_now(void);
 /* The same time in microseconds. */
 int64_t rv_loop_now_usec(void);
 
-/* The same, as it was when somebody asked last in this step of the loop: for what begins
- * right when that has ended. */
-int64_t rv_loop_recent_usec(void);
-
 /* Calls ready(fd, what, data) whenever fd is. NULL where memory is short. */
 rv_loop_watch_t *rv_loop_watch(
     rv_loop_t *loop, int fd, short what, rv_loop_ready_t ready, void *data);

@@ -48,7 +48,7 @@ rv_http_request_take(rv_connection_t *c)
     r->out = out;
     r->out_room = out_room;
     r->room = room;
-    r->began = r->received = rv_loop_recent_usec();
+    r->began = r->received = rv_loop_now_usec();
     rv_http_parse_init(&r->parser);
     c->data = r;
     return r;
