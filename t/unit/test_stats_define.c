@@ -203,7 +203,10 @@ START_TEST(row_has_so_many_cells_and_no_more)
     unsigned cells = rv_stats_cells(st), row = stats_own(st);
 
     ck_assert_uint_eq(cells, MOST * RV_STATS_HISTOGRAM_CELLS + 3);
-    add(cells - 1, 7);
+    const rv_stats_change_t changes[] = {
+        { cells - RV_STATS_HISTOGRAM_CELLS + RV_STATS_HISTOGRAM_SUM, 1 }, { cells - 1, 7 }
+    };
+    rv_stats_apply(st, changes, rv_countof(changes));
     ck_assert_uint_eq(stats_total(st, cells - 1), 7);
     ck_assert_int_eq(rv_stats_fold(st, row), RV_OK);
     ck_assert_uint_eq(stats_total(st, cells - 1), 7);
