@@ -193,7 +193,10 @@ wait_for(pid_t pid)
 void
 bench_end(pid_t pid, int number)
 {
-    if (kill(pid, number) == 0 && wait_for(pid) != RV_OK) {
+    if (kill(pid, number) == -1)
+        return;
+    kill(pid, SIGCONT); /* it may be stopped */
+    if (wait_for(pid) != RV_OK) {
         kill(pid, SIGKILL);
         (void) waitpid(pid, NULL, 0);
     }
@@ -207,6 +210,16 @@ static void
 on_signal(int number)
 {
     interrupted = number;
+}
+
+static void
+set_handler(void (*handler)(int))
+{
+    static const int numbers[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT };
+    struct sigaction sa = { .sa_handler = handler };
+
+    for (size_t i = 0; i < rv_countof(numbers); i++)
+        sigaction(numbers[i], &sa, NULL);
 }
 
 /* Of whatever is left: one process. 0: there is none. */
@@ -238,10 +251,10 @@ keep(pid_t child)
 {
     int status;
 
-    while (waitpid(child, &status, 0) == -1 && errno == EINTR) {
+    do {
         if (interrupted)
             kill(child, SIGTERM);
-    }
+    } while (waitpid(child, &status, 0) == -1 && errno == EINTR);
     end_all();
     if (nftw(folder, remove_one, 16, FTW_DEPTH | FTW_PHYS) == -1)
         perror(folder);
@@ -263,11 +276,11 @@ void
 bench_init(const char *self)
 {
     const char *slash = strrchr(self, '/');
-    struct sigaction sa = { .sa_handler = on_signal };
     struct rlimit files;
 
     snprintf(objects, sizeof(objects), "%.*s/../..", slash == NULL ? 1 : (int) (slash - self),
         slash == NULL ? "." : self);
+    set_handler(on_signal);
     make_folder();
     getrlimit(RLIMIT_NOFILE, &files);
     files.rlim_cur = files.rlim_max;
@@ -279,10 +292,8 @@ bench_init(const char *self)
     pid_t child = fork();
     if (child == -1)
         bench_fail("fork");
-    if (child > 0) {
-        sigaction(SIGINT, &sa, NULL);
-        sigaction(SIGTERM, &sa, NULL);
+    if (child > 0)
         keep(child);
-    }
+    set_handler(SIG_DFL);
     (void) prctl(PR_SET_PDEATHSIG, SIGTERM);
 }

@@ -16,6 +16,7 @@
 #include <strings.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -349,6 +350,7 @@ load_start(load_t *l, const load_plan_t *wanted)
     l->clients = plan.busy + plan.idle + plan.slow + plan.silent;
     l->pid = bench_fork();
     if (l->pid == 0) {
+        (void) prctl(PR_SET_PDEATHSIG, SIGKILL); /* another it does not see while it is stopped */
         bench_pin(BENCH_LOAD_CORE);
         run();
     }
