@@ -22,7 +22,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { PATHS = 8, PATIENCE_MSEC = 10 * 1000, STEP_MSEC = 10 };
+enum { PATHS = 8, PATIENCE_MSEC = 10 * 1000, STEP_MSEC = 10, SPARE_DESCRIPTORS = 200 };
 
 static char folder[64], objects[BENCH_PATH];
 
@@ -167,13 +167,28 @@ bench_fork(void)
     if (pid > 0)
         return pid;
 
-    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
     (void) prctl(PR_SET_PDEATHSIG, SIGTERM);
     if (getppid() != parent)
         _exit(1);
+    return 0;
+}
+
+void
+bench_be_quiet(void)
+{
+    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
     for (int fd = 0; fd <= STDERR_FILENO && null != -1; fd++)
         (void) dup2(null, fd);
-    return 0;
+}
+
+unsigned
+bench_most_connections(void)
+{
+    struct rlimit files;
+
+    getrlimit(RLIMIT_NOFILE, &files);
+    return (unsigned) rv_min(files.rlim_cur, (rlim_t) 1024 * 1024) - SPARE_DESCRIPTORS;
 }
 
 /* RV_OK: it has ended before the time was over. */

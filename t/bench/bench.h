@@ -38,8 +38,14 @@ void *bench_map(size_t size);
 
 void bench_pin(bench_core_t core);
 
-/* As fork; the child ends with this process, and writes what it has to say nowhere. */
+/* As fork; the child ends with this process. */
 pid_t bench_fork(void);
+
+/* From now on what this process writes to the terminal goes nowhere. */
+void bench_be_quiet(void);
+
+/* How many a process can have here. */
+unsigned bench_most_connections(void);
 
 /* Sends a signal to a child and waits for its end. */
 void bench_end(pid_t pid, int number);

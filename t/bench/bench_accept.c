@@ -265,6 +265,8 @@ main(int argc, char **argv)
 
     (void) argc;
     bench_init(argv[0]);
+    if (!figure_is_chosen("accept."))
+        return 0;
     if (rv_stats_define(&defs, "connections", rv_connection_stats) != RV_OK)
         return 1;
     st = rv_stats_create(bench_map(rv_stats_size(&defs, rows)), &defs, rows);

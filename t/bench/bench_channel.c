@@ -314,6 +314,8 @@ main(int argc, char **argv)
 {
     (void) argc;
     bench_init(argv[0]);
+    if (!figure_is_chosen("channel."))
+        return 0;
     shared = bench_map(sizeof(*shared));
     if (rv_mesh_register("bench", types) != RV_OK)
         bench_fail("rv_mesh_register");

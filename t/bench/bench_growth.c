@@ -30,6 +30,8 @@ grow_connections(server_t *servers, unsigned count)
     load_t idle[SERVERS];
 
     for (size_t k = 0; k < rv_countof(idle_steps); k++) {
+        if (idle_steps[k] > bench_most_connections())
+            continue;
         for (unsigned i = 0; i < count; i++) {
             server_start(&servers[i], &(server_plan_t){ .connections = MANY });
             load_start(&idle[i],
@@ -112,9 +114,13 @@ main(int argc, char **argv)
 
     (void) argc;
     bench_init(argv[0]);
+    if (!figure_is_chosen("growth."))
+        return 0;
     unsigned count = server_find_all(servers, names, rv_countof(names), SERVER_HAS_WORKERS);
-    grow_connections(servers, count);
-    grow_workers(servers, count);
+    if (figure_is_chosen("growth.idle_connections"))
+        grow_connections(servers, count);
+    if (figure_is_chosen("growth.workers"))
+        grow_workers(servers, count);
 
     server_start(&servers[0], &(server_plan_t){ .connections = MANY });
     measure_slow(&servers[0]);

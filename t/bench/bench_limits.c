@@ -88,7 +88,9 @@ main(int argc, char **argv)
     (void) argc;
     bench_init(argv[0]);
     (void) server_find(&reeve, "reeve");
-    for (size_t i = 0; i < rv_countof(limits); i++)
-        measure_limit(&reeve, &limits[i]);
+    for (size_t i = 0; i < rv_countof(limits); i++) {
+        if (figure_is_chosen(limits[i].name))
+            measure_limit(&reeve, &limits[i]);
+    }
     return 0;
 }

@@ -55,6 +55,8 @@ main(int argc, char **argv)
 
     (void) argc;
     bench_init(argv[0]);
+    if (!figure_is_chosen("memory."))
+        return 0;
     unsigned count = server_find_all(servers, names, rv_countof(names), 0);
     measure_fresh(servers, count);
     for (unsigned i = 0; i < count; i++)
@@ -63,6 +65,8 @@ main(int argc, char **argv)
     for (size_t k = 0; k < rv_countof(steps); k++) {
         figure_t all;
 
+        if (steps[k] > bench_most_connections())
+            continue;
         figure_init(&all, "memory.worker_with_idle", "KiB", steps[k]);
         figure_init(&each, "memory.of_an_idle_connection", "B", steps[k]);
         for (unsigned i = 0; i < count; i++) {

@@ -174,6 +174,8 @@ main(int argc, char **argv)
 
     (void) argc;
     bench_init(argv[0]);
+    if (!figure_is_chosen("mesh."))
+        return 0;
     unsigned count = server_find_all(servers, names, rv_countof(names), SERVER_HAS_WORKERS);
     beside = count_beside(&servers[0]);
 

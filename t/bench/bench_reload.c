@@ -62,6 +62,8 @@ main(int argc, char **argv)
 
     (void) argc;
     bench_init(argv[0]);
+    if (!figure_is_chosen("reload."))
+        return 0;
     unsigned count = server_find_all(servers, names, rv_countof(names), SERVER_HAS_WORKERS);
     figure_init(&failed, "reload.failed_requests_of_eight", "", -1);
     failed.wanted = 0;

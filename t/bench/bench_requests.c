@@ -105,6 +105,8 @@ main(int argc, char **argv)
 
     (void) argc;
     bench_init(argv[0]);
+    if (!figure_is_chosen("requests."))
+        return 0;
     unsigned count = server_find_all(servers, names, rv_countof(names), 0);
     for (unsigned i = 0; i < count; i++)
         server_start(&servers[i], &(server_plan_t){ .connections = 1024 });

@@ -244,6 +244,8 @@ main(int argc, char **argv)
 {
     (void) argc;
     bench_init(argv[0]);
+    if (!figure_is_chosen("stats."))
+        return 0;
     for (unsigned i = 0; i < VALUES; i++) {
         snprintf(names[i], sizeof(names[i]), "value_%u", i);
         values[i] = (rv_stats_def_t){ names[i], RV_STATS_COUNTER, "" };

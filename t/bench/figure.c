@@ -181,6 +181,8 @@ figure_print(const figure_t *f)
 {
     const char *format = getenv("BENCH_FORMAT"), *path = getenv("BENCH_FILE");
 
+    if (!figure_is_chosen(f->name))
+        return;
     if (format != NULL && strcmp(format, "json") == 0)
         print_json(f, stdout);
     else
@@ -194,5 +196,5 @@ figure_is_chosen(const char *name)
 {
     const char *only = getenv("BENCH_ONLY");
 
-    return only == NULL || strstr(name, only) != NULL;
+    return only == NULL || strncmp(name, only, rv_min(strlen(name), strlen(only))) == 0;
 }

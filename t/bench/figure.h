@@ -41,7 +41,8 @@ double figure_median(const figure_t *f, const char *server);
 
 void figure_print(const figure_t *f);
 
-/* 1: its name has what BENCH_ONLY in the environment says in it, or that says nothing. */
+/* 1: BENCH_ONLY in the environment is how this name begins, or goes on; or it is not set. Others
+ * need not be measured, and are not printed. */
 int figure_is_chosen(const char *name);
 
 #endif

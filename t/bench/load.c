@@ -18,6 +18,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -362,6 +363,8 @@ load_wait(const load_t *l)
     double until = bench_now() + PATIENCE;
 
     while (l->counts->settled < l->clients) {
+        if (waitpid(l->pid, NULL, WNOHANG) != 0)
+            bench_give_up("the clients have ended");
         if (bench_now() > until)
             bench_give_up("%u of %u clients are served after %d seconds", l->counts->settled,
                 l->clients, PATIENCE);

@@ -18,6 +18,7 @@ static void __attribute__((noreturn)) run(const char *const *arguments, const ch
 {
     int fd = open(bench_path(output), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 
+    bench_be_quiet();
     if (fd != -1)
         (void) dup2(fd, STDOUT_FILENO);
     bench_pin(BENCH_LOAD_CORE);

@@ -17,7 +17,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { ARGUMENTS = 10, PATIENCE_MSEC = 60 * 1000 };
+enum { ARGUMENTS = 10, PATIENCE_MSEC = 60 * 1000, TRIAL_MSEC = 10 * 1000 };
 
 typedef struct {
     const char *name;
@@ -76,6 +76,8 @@ configure_nginx(const server_t *s)
         "daemon off;\nworker_processes %u;\nerror_log nginx.log notice;\npid nginx.pid;\n"
         "events { worker_connections %u; }\n"
         "http {\n access_log off;\n default_type text/plain;\n"
+        " client_body_temp_path body;\n proxy_temp_path proxy;\n fastcgi_temp_path fastcgi;\n"
+        " uwsgi_temp_path uwsgi;\n scgi_temp_path scgi;\n"
         " keepalive_requests 1000000000;\n keepalive_timeout 1h;\n"
         " server {\n  listen 127.0.0.1:%d;\n"
         "  location = /stub_status { stub_status; }\n"
@@ -140,7 +142,7 @@ static const kind_t kinds[] = {
         configure_reeve, { "reeve", "-p", "%", "-c", "@" } },
     { "bare", NULL, NULL, SERVER_HAS_STATUS | SERVER_HAS_PIPELINING, NULL, { NULL } },
     { "nginx", "RV_NGINX", "-v", SERVER_HAS_STATUS | SERVER_HAS_WORKERS | SERVER_HAS_PIPELINING,
-        configure_nginx, { "nginx", "-p", "%", "-c", "@" } },
+        configure_nginx, { "nginx", "-e", "stderr", "-p", "%", "-c", "@" } },
     { "h2o", "RV_H2O", "--version", SERVER_HAS_PIPELINING, configure_h2o,
         { "h2o", "-m", "worker", "-c", "@" } },
     { "haproxy", "RV_HAPROXY", "-v", SERVER_HAS_PIPELINING, configure_haproxy,
@@ -179,6 +181,7 @@ is_installed(const kind_t *k)
         return 1;
     pid_t pid = bench_fork();
     if (pid == 0) {
+        bench_be_quiet();
         execlp(program_of(k), k->name, k->version, (char *) NULL);
         _exit(127);
     }
@@ -194,19 +197,6 @@ server_find(server_t *s, const char *name)
     s->name = k->name;
     s->abilities = k->abilities;
     return is_installed(k) ? RV_OK : RV_ERROR;
-}
-
-unsigned
-server_find_all(server_t *list, const char *const *names, unsigned count, unsigned wanted)
-{
-    unsigned found = 0;
-
-    for (unsigned i = 0; i < count; i++) {
-        if ((kind_of(names[i])->abilities & wanted) == wanted
-            && server_find(&list[found], names[i]) == RV_OK)
-            found++;
-    }
-    return found;
 }
 
 /* --- start and stop ------------------------------------------------------------------------------ */
@@ -249,6 +239,7 @@ static void __attribute__((noreturn)) run(const server_t *s, const kind_t *k)
     const char *list[ARGUMENTS + 1];
     const char *program = program_of(k);
 
+    bench_be_quiet();
     bench_pin(s->plan.core);
     if (k->configure == NULL)
         bare_serve(s->port);
@@ -281,17 +272,26 @@ server_launch(server_t *s, const server_plan_t *plan)
         run(s, k);
 }
 
+/* RV_ERROR: it does not answer in time. */
+static int
+try_start(server_t *s, const server_plan_t *plan, unsigned msec)
+{
+    double until = bench_now() + msec / 1e3;
+
+    server_launch(s, plan);
+    while (!answers(s->port)) {
+        if (bench_now() > until || waitpid(s->pid, NULL, WNOHANG) != 0)
+            return RV_ERROR;
+        bench_pause(1);
+    }
+    return RV_OK;
+}
+
 void
 server_start(server_t *s, const server_plan_t *plan)
 {
-    server_launch(s, plan);
-
-    double until = bench_now() + PATIENCE_MSEC / 1e3;
-    while (!answers(s->port)) {
-        if (bench_now() > until || waitpid(s->pid, NULL, WNOHANG) != 0)
-            bench_give_up("%s does not answer", s->name);
-        bench_pause(1);
-    }
+    if (try_start(s, plan, PATIENCE_MSEC) != RV_OK)
+        bench_give_up("%s does not answer", s->name);
 }
 
 void
@@ -299,6 +299,33 @@ server_stop(server_t *s)
 {
     bench_end(s->pid, SIGTERM);
     s->pid = 0;
+}
+
+/* Others than ours are left out where they do not run. */
+static int
+is_usable(server_t *s)
+{
+    int result = try_start(s, &(server_plan_t){ .workers = 1 }, TRIAL_MSEC);
+
+    server_stop(s);
+    if (result != RV_OK)
+        fprintf(stderr, "%s is left out: it does not answer\n", s->name);
+    return result == RV_OK;
+}
+
+unsigned
+server_find_all(server_t *list, const char *const *names, unsigned count, unsigned wanted)
+{
+    unsigned found = 0;
+
+    for (unsigned i = 0; i < count; i++) {
+        server_t *s = &list[found];
+
+        if ((kind_of(names[i])->abilities & wanted) != wanted || server_find(s, names[i]) != RV_OK)
+            continue;
+        found += s->abilities & SERVER_IS_OURS || is_usable(s);
+    }
+    return found;
 }
 
 /* --- workers --------------------------------------------------------------------------------------- */
