@@ -342,10 +342,11 @@ stop_watching(rv_connection_t *c)
 static int
 is_watched(const rv_connection_t *c, short what, const struct timeval *timeout)
 {
-    const struct timeval *armed = &c->event.ev_.ev_io.ev_timeout;
+    const struct timeval *armed = &c->event.ev_.ev_io.ev_timeout; /* zero: there is no timer */
 
     return c->all->ready == c && c->watching == what && timeout != NULL
-        && armed->tv_sec == timeout->tv_sec && armed->tv_usec == timeout->tv_usec;
+        && (armed->tv_sec != 0 || armed->tv_usec != 0) && armed->tv_sec == timeout->tv_sec
+        && armed->tv_usec == timeout->tv_usec;
 }
 
 int

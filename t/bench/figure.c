@@ -181,7 +181,7 @@ figure_print(const figure_t *f)
 {
     const char *format = getenv("BENCH_FORMAT"), *path = getenv("BENCH_FILE");
 
-    if (!figure_is_chosen(f->name))
+    if (!figure_is_chosen(f->name) || f->count == 0 || f->servers[0].count == 0)
         return;
     if (format != NULL && strcmp(format, "json") == 0)
         print_json(f, stdout);

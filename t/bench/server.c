@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -223,8 +224,10 @@ answers(int port)
         "GET /hello HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
     struct sockaddr_in in = { .sin_family = AF_INET, .sin_port = htons((uint16_t) port) };
     char text[512] = "";
+    const struct timeval limit = { 1, 0 };
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
+    (void) setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
     in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     int is_there = fd != -1 && connect(fd, (struct sockaddr *) &in, sizeof(in)) == 0
         && send(fd, request, sizeof(request) - 1, MSG_NOSIGNAL) > 0

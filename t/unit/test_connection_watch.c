@@ -464,6 +464,29 @@ START_TEST(client_of_a_unix_socket_is_a_local_one)
 }
 END_TEST
 
+static void
+wait_no_time(rv_connection_t *c)
+{
+    static const struct timeval none = { 0, 0 };
+
+    ck_assert_int_eq(rv_connection_watch(c, RV_LOOP_READ, readied == 1 ? &none : NULL), RV_OK);
+}
+
+/* Watched for the same as before, but for the time. */
+START_TEST(no_time_at_all_is_over_at_once)
+{
+    int client = open_one();
+
+    in_ready = wait_no_time;
+    watch(RV_LOOP_READ, NULL);
+    rv_connection_wake(last);
+    while (readied < 2)
+        ck_assert_int_eq(rv_loop_once(loop, LIMIT_MSEC), RV_OK);
+    ck_assert_int_eq(happened, EV_TIMEOUT);
+    close(client);
+}
+END_TEST
+
 static Suite *
 connection_suite(void)
 {
@@ -481,6 +504,7 @@ connection_suite(void)
     tcase_add_test(tcase, several_ports_share_the_limit);
     tcase_add_test(tcase, end_of_a_pause_does_not_pass_the_limit);
     tcase_add_test(tcase, client_of_a_unix_socket_is_a_local_one);
+    tcase_add_test(tcase, no_time_at_all_is_over_at_once);
     suite_add_tcase(suite, tcase);
     return suite;
 }
