@@ -10,10 +10,9 @@
  * How it grows with n workers:
  *
  * - Descriptors: n in each process beside a constant, so n x n of them; that is what a mesh is. A
- * process pays 8 bytes of the kernel's memory for each, and a quarter of a KiB of its own (Pss of
- * a
- *   worker: 384 KiB with 64 workers, 412 with 256, 494 with 512). A socketpair takes 5 KiB of the
- *   kernel's memory, and there are n.
+ *   process pays 8 bytes of the kernel's memory for each, and a third of a KiB of its own (Pss of
+ *   a worker: 272 KiB with 64 workers, 306 with 256, 393 with 512). A socketpair takes 5 KiB of
+ *   the kernel's memory, and there are n.
  * - Messages: few for each worker, not n for each. rv_peers tells a worker of all that has
  *   changed at once, up to 253 descriptors in a message: a start of 256 takes 257 OPENs (one
  *   for each descriptor would be 32,640). Of a new generation only that itself is told, as those
