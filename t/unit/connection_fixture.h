@@ -11,12 +11,12 @@
 
 #include "rv_connection.h"
 
+#include "descriptors.h"
 #include "rv_log.h"
 #include "rv_stats_fold.h"
 
 #include <arpa/inet.h>
 #include <check.h>
-#include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -92,19 +92,6 @@ static const rv_stats_def_t counters[] = {
 
 /* --- before and after ------------------------------------------------------------ */
 
-static int
-open_descriptors(void)
-{
-    DIR *dir = opendir("/proc/self/fd");
-    int n = 0;
-
-    ck_assert_ptr_nonnull(dir);
-    while (readdir(dir) != NULL)
-        n++;
-    closedir(dir);
-    return n;
-}
-
 static void
 create_stats(void)
 {
@@ -143,7 +130,7 @@ setup(void)
 {
     rv_log_terminal(RV_LOG_NONE);
     create_stats();
-    at_start = open_descriptors();
+    at_start = descriptors_open();
     loop = rv_loop_create(NULL);
     ck_assert_ptr_nonnull(loop);
     all = rv_connections_create(loop, stats, LIMIT);
@@ -156,7 +143,7 @@ teardown(void)
 {
     rv_connections_destroy(all);
     rv_loop_destroy(loop);
-    ck_assert_int_eq(open_descriptors(), at_start);
+    ck_assert_int_eq(descriptors_open(), at_start);
 }
 
 /* --- clients, steps, counts ----------------------------------------------------------- */

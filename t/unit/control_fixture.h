@@ -11,10 +11,10 @@
 
 #include "rv_control.h"
 
+#include "descriptors.h"
 #include "rv_peers.h"
 
 #include <check.h>
-#include <dirent.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -42,20 +42,6 @@ typedef struct {
 
 static log_t *logs;      /* one for each worker that was ever spawned */
 static unsigned spawned; /* how many */
-
-static inline int
-open_descriptors(void)
-{
-    DIR *dir = opendir("/proc/self/fd");
-    int n = 0;
-
-    if (dir == NULL)
-        return 0;
-    while (readdir(dir) != NULL)
-        n++;
-    closedir(dir);
-    return n;
-}
 
 static log_t *own_log;
 static int started;
@@ -138,7 +124,7 @@ take(rv_message_t *msg)
         note(msg->type, log.output, msg);
         break;
     case ASK:
-        atomic_store(&own_log->descriptors, open_descriptors());
+        atomic_store(&own_log->descriptors, descriptors_open());
         break;
     case FILL:
         break;

@@ -5,11 +5,11 @@
  */
 #include "mesh_actors.h"
 
+#include "descriptors.h"
 #include "rv_control.h"
 #include "rv_peers.h"
 
 #include <check.h>
-#include <dirent.h>
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
@@ -71,14 +71,7 @@ mesh_fail(const char *condition, const char *file, int line)
 int
 mesh_descriptors_here(void)
 {
-    DIR *dir = opendir("/proc/self/fd");
-    int n = -1; /* the folder's own */
-
-    while (dir != NULL && readdir(dir) != NULL)
-        n++;
-    if (dir != NULL)
-        closedir(dir);
-    return n;
+    return descriptors_open() - 1; /* the folder's own */
 }
 
 /* --- a loop's step, of both ------------------------------------------------------------- */

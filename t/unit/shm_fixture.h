@@ -7,8 +7,9 @@
 
 #include "rv_shm.h"
 
+#include "descriptors.h"
+
 #include <check.h>
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
@@ -145,19 +146,6 @@ fixture_file_size(const char *path)
     return (size_t) st.st_size;
 }
 
-static inline int
-fixture_open_descriptors(void)
-{
-    DIR *dir = opendir("/proc/self/fd");
-    int n = 0;
-
-    ck_assert_ptr_nonnull(dir);
-    while (readdir(dir) != NULL)
-        n++;
-    closedir(dir);
-    return n;
-}
-
 /* --- mappings ----------------------------------------------------------------------------- */
 
 static inline const char *
@@ -204,14 +192,14 @@ fixture_assert_empty(const rv_shm_t *shm)
 static inline void
 fixture_assert_refused(const rv_shm_type_t *type, size_t size, int error)
 {
-    int before = fixture_open_descriptors();
+    int before = descriptors_open();
     rv_shm_t shm;
 
     memset(&shm, 0x5a, sizeof(shm));
     ck_assert_int_eq(fixture_create(&shm, type, size), RV_ERROR);
     ck_assert_msg(errno == error, "%s, %zu bytes: %s", type->name, size, strerror(errno));
     fixture_assert_empty(&shm);
-    ck_assert_int_eq(fixture_open_descriptors(), before);
+    ck_assert_int_eq(descriptors_open(), before);
     rv_shm_destroy(&shm);
 }
 

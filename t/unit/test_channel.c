@@ -5,8 +5,9 @@
  */
 #include "rv_channel.h"
 
+#include "descriptors.h"
+
 #include <check.h>
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -98,19 +99,6 @@ assert_as_sent(const rv_message_t *msg, uint32_t length)
     ck_assert_uint_eq(msg->generation, GENERATION);
     ck_assert_uint_eq(msg->length, length);
     ck_assert_int_eq(memcmp(msg->data, data, length), 0);
-}
-
-static int
-open_descriptors(void)
-{
-    DIR *dir = opendir("/proc/self/fd");
-    int n = 0;
-
-    ck_assert_ptr_nonnull(dir);
-    while (readdir(dir) != NULL)
-        n++;
-    closedir(dir);
-    return n;
 }
 
 static int
@@ -317,7 +305,7 @@ END_TEST
 
 START_TEST(no_descriptor_leaks)
 {
-    int before = open_descriptors();
+    int before = descriptors_open();
     pair_t pair = make_pair(_i);
 
     for (int i = 0; i < 100; i++) {
@@ -325,13 +313,13 @@ START_TEST(no_descriptor_leaks)
         rv_message_t msg = receive(pair.end[1]);
         close(msg.fd);
     }
-    ck_assert_int_eq(open_descriptors(), before + 2);
+    ck_assert_int_eq(descriptors_open(), before + 2);
 
     /* nor those of messages that nobody takes */
     for (int i = 0; i < 5; i++)
         send_message(pair.end[0], 10, STDIN_FILENO);
     destroy_pair(&pair);
-    ck_assert_int_eq(open_descriptors(), before);
+    ck_assert_int_eq(descriptors_open(), before);
 }
 END_TEST
 

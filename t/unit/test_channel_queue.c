@@ -6,8 +6,9 @@
  */
 #include "rv_channel.h"
 
+#include "descriptors.h"
+
 #include <check.h>
-#include <dirent.h>
 #include <errno.h>
 #include <grp.h>
 #include <stdlib.h>
@@ -26,19 +27,6 @@ static rv_channel_t *from, *to;
 static int at_start; /* descriptors before the channels */
 static int told[2];  /* how often the queue was said to be empty, and not to be */
 
-static int
-open_descriptors(void)
-{
-    DIR *dir = opendir("/proc/self/fd");
-    int n = 0;
-
-    ck_assert_ptr_nonnull(dir);
-    while (readdir(dir) != NULL)
-        n++;
-    closedir(dir);
-    return n;
-}
-
 static void
 on_waiting(rv_channel_t *ch, int waiting, void *data)
 {
@@ -53,7 +41,7 @@ open_pair(int row)
     const rv_channel_transport_t *transport = rv_channel_transport((size_t) row);
     int fds[2], small = 8192;
 
-    at_start = open_descriptors();
+    at_start = descriptors_open();
     ck_assert_int_eq(rv_channel_pair(transport, fds), RV_OK);
     ck_assert_int_eq(setsockopt(fds[0], SOL_SOCKET, SO_SNDBUF, &small, sizeof(small)), 0);
     from = rv_channel_create(transport, fds[0]);
@@ -70,7 +58,7 @@ close_pair(void)
 {
     rv_channel_destroy(from);
     rv_channel_destroy(to);
-    ck_assert_int_eq(open_descriptors(), at_start);
+    ck_assert_int_eq(descriptors_open(), at_start);
 }
 
 /* A message whose number stands in `slot` and in its data. */
@@ -269,10 +257,10 @@ START_TEST(of_control_messages_with_one_key_the_last_waits)
     uint32_t n = send_until_some_wait(0);
 
     ck_assert_int_eq(rv_channel_is_waiting(from, KEY), 0);
-    int before = open_descriptors();
+    int before = descriptors_open();
     for (uint32_t i = 0; i < 50; i++)
         ck_assert_int_eq(send_number(500 + i, KEY, STDIN_FILENO), RV_OK);
-    ck_assert_int_eq(open_descriptors(), before + 1);
+    ck_assert_int_eq(descriptors_open(), before + 1);
     ck_assert_int_eq(send_number(600, KEY + 1, -1), RV_OK);
     ck_assert_int_eq(rv_channel_is_waiting(from, KEY), 1);
     ck_assert_int_eq(rv_channel_is_waiting(from, KEY + 1), 1);
@@ -337,7 +325,7 @@ END_TEST
 START_TEST(what_waits_for_a_peer_that_is_gone_is_given_up)
 {
     open_pair(_i);
-    int before = open_descriptors();
+    int before = descriptors_open();
     uint32_t n = send_until_some_wait(0);
 
     for (uint32_t i = 0; i < 10; i++)
@@ -347,7 +335,7 @@ START_TEST(what_waits_for_a_peer_that_is_gone_is_given_up)
 
     ck_assert_int_eq(rv_channel_flush(from), RV_ERROR);
     ck_assert(errno == EPIPE || errno == ECONNRESET);
-    ck_assert_int_eq(open_descriptors(), before - 1);
+    ck_assert_int_eq(descriptors_open(), before - 1);
     ck_assert_uint_eq(queued(), 0);
     ck_assert_int_gt(told[0], 0);
     ck_assert_int_eq(rv_channel_is_waiting(from, 1), 0);
@@ -370,12 +358,12 @@ END_TEST
 static int
 send_what_waits(void)
 {
-    int before = open_descriptors();
+    int before = descriptors_open();
 
     rv_channel_inherit(from);
     if (rv_channel_is_waiting(from, KEY) || rv_channel_flush(from) != RV_OK)
         return 1;
-    return open_descriptors() == before - 1 && rv_channel_waiting_data(from) == told ? 0 : 2;
+    return descriptors_open() == before - 1 && rv_channel_waiting_data(from) == told ? 0 : 2;
 }
 
 START_TEST(child_does_not_send_what_its_parent_has_waiting)

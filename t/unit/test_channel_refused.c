@@ -7,8 +7,9 @@
  */
 #include "rv_channel.h"
 
+#include "descriptors.h"
+
 #include <check.h>
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -84,19 +85,6 @@ close_pair(void)
 {
     rv_channel_destroy(from);
     rv_channel_destroy(to);
-}
-
-static int
-open_descriptors(void)
-{
-    DIR *dir = opendir("/proc/self/fd");
-    int n = 0;
-
-    ck_assert_ptr_nonnull(dir);
-    while (readdir(dir) != NULL)
-        n++;
-    closedir(dir);
-    return n;
 }
 
 static void
@@ -184,7 +172,7 @@ START_TEST(what_is_no_message_is_refused_and_counted)
     const fault_t *fault = &faults[_i / transports()];
 
     open_pair(_i % transports());
-    int before = open_descriptors();
+    int before = descriptors_open();
     uint64_t refused = 0;
 
     for (size_t i = 0; i < rv_countof(fd_counts); i++) {
@@ -193,8 +181,8 @@ START_TEST(what_is_no_message_is_refused_and_counted)
         put_bytes(spoil(fault, good_bytes()), fd_counts[i]);
         send_good();
         assert_refused(fault->what, fd_counts[i], ++refused);
-        ck_assert_msg(open_descriptors() == before, "%s: %d descriptors leaked", fault->what,
-            open_descriptors() - before);
+        ck_assert_msg(descriptors_open() == before, "%s: %d descriptors leaked", fault->what,
+            descriptors_open() - before);
         assert_good_arrives();
     }
     ck_assert_uint_eq(rv_channel_counts(to)->received, refused);
@@ -205,13 +193,13 @@ END_TEST
 START_TEST(more_than_one_descriptor_is_refused_and_none_leaks)
 {
     open_pair(_i);
-    int before = open_descriptors();
+    int before = descriptors_open();
 
     for (int fds = 2; fds <= MAX_FDS; fds++) {
         put_bytes(good_bytes(), fds);
         send_good();
         assert_refused("a good message", fds, (uint64_t) fds - 1);
-        ck_assert_int_eq(open_descriptors(), before);
+        ck_assert_int_eq(descriptors_open(), before);
         assert_good_arrives();
     }
     close_pair();
@@ -234,14 +222,14 @@ END_TEST
 START_TEST(empty_datagram_is_not_the_end)
 {
     open_pair(_i);
-    int before = open_descriptors();
+    int before = descriptors_open();
 
     if (!transport->whole_records && RV_HAVE_SCM_CREDENTIALS) {
         for (int fds = 0; fds < 3; fds++) {
             put_bytes(0, fds);
             send_good();
             assert_refused("an empty datagram", fds, (uint64_t) fds + 1);
-            ck_assert_int_eq(open_descriptors(), before);
+            ck_assert_int_eq(descriptors_open(), before);
             assert_good_arrives();
         }
     }
@@ -272,13 +260,13 @@ START_TEST(what_was_not_received_is_thrown_away_with_its_descriptors)
     rv_message_t msg;
 
     open_pair(_i);
-    int before = open_descriptors();
+    int before = descriptors_open();
     for (int i = 0; i < 5; i++) {
         put_bytes(good_bytes(), i % 3);
         put_bytes(spoil(&faults[i % 2], good_bytes()), i);
     }
     rv_channel_drain(to);
-    ck_assert_int_eq(open_descriptors(), before);
+    ck_assert_int_eq(descriptors_open(), before);
     ck_assert_int_eq(rv_channel_receive(to, &msg), RV_AGAIN);
     send_good();
     assert_good_arrives();
@@ -293,7 +281,7 @@ START_TEST(storm_of_junk_hides_nothing)
     unsigned good = 0, refused = 0;
 
     open_pair(_i);
-    int before = open_descriptors();
+    int before = descriptors_open();
 
     for (unsigned i = 0; i < ROUNDS; i++) {
         put_bytes(spoil(&faults[i % 5], good_bytes()), (int) i % MAX_FDS);
@@ -308,7 +296,7 @@ START_TEST(storm_of_junk_hides_nothing)
     ck_assert_uint_eq(good, ROUNDS);
     ck_assert_uint_eq(refused, ROUNDS);
     ck_assert_uint_eq(rv_channel_counts(to)->refused, ROUNDS);
-    ck_assert_int_eq(open_descriptors(), before);
+    ck_assert_int_eq(descriptors_open(), before);
     close_pair();
 }
 END_TEST

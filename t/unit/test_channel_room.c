@@ -4,10 +4,10 @@
  */
 #include "rv_channel.h"
 
+#include "descriptors.h"
 #include "rv_channel_record.h"
 
 #include <check.h>
-#include <dirent.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,19 +23,6 @@ static rv_channel_t *from, *to;
 static int told[2]; /* how often nothing, and something, was said to wait */
 static int at_start;
 
-static int
-open_descriptors(void)
-{
-    DIR *dir = opendir("/proc/self/fd");
-    int n = 0;
-
-    ck_assert_ptr_nonnull(dir);
-    while (readdir(dir) != NULL)
-        n++;
-    closedir(dir);
-    return n;
-}
-
 static void
 on_waiting(rv_channel_t *ch, int waiting, void *data)
 {
@@ -49,7 +36,7 @@ open_pair(int row)
 {
     int fds[2], small = 8192;
 
-    at_start = open_descriptors();
+    at_start = descriptors_open();
     transport = rv_channel_transport((size_t) row);
     ck_assert_int_eq(rv_channel_pair(transport, fds), RV_OK);
     ck_assert_int_eq(setsockopt(fds[0], SOL_SOCKET, SO_SNDBUF, &small, sizeof(small)), 0);
@@ -66,7 +53,7 @@ close_pair(void)
 {
     rv_channel_destroy(from);
     rv_channel_destroy(to);
-    ck_assert_int_eq(open_descriptors(), at_start);
+    ck_assert_int_eq(descriptors_open(), at_start);
     ck_assert_uint_eq(rv_channel_totals()->queued, 0);
 }
 
@@ -310,11 +297,11 @@ START_TEST(all_descriptors_arrive_in_their_order)
 
     open_pair(_i);
     open_pipes();
-    int held = open_descriptors();
+    int held = descriptors_open();
     for (size_t i = 0; i < rv_countof(counts); i++) {
         ck_assert_int_eq(send_descriptors(counts[i]), RV_OK);
         assert_descriptors_arrive(counts[i]);
-        ck_assert_int_eq(open_descriptors(), held);
+        ck_assert_int_eq(descriptors_open(), held);
     }
     ck_assert_int_eq(send_descriptors(RV_CHANNEL_FDS + 1), RV_ERROR);
     ck_assert_int_eq(errno, EMSGSIZE);
@@ -329,23 +316,23 @@ START_TEST(two_descriptors_may_wait_and_more_may_not)
 {
     open_pair(_i);
     open_pipes();
-    int held = open_descriptors();
+    int held = descriptors_open();
 
     rv_channel_cork(from, 1);
     ck_assert_int_eq(send_descriptors(2), RV_OK);
     ck_assert_int_eq(send_descriptors(1), RV_OK);
-    ck_assert_int_eq(open_descriptors(), held + 3);
+    ck_assert_int_eq(descriptors_open(), held + 3);
     ck_assert_int_eq(send_descriptors(3), RV_ERROR);
     ck_assert_int_eq(errno, EINVAL);
     ck_assert_int_eq(send_descriptors(RV_CHANNEL_FDS), RV_ERROR);
-    ck_assert_int_eq(open_descriptors(), held + 3);
+    ck_assert_int_eq(descriptors_open(), held + 3);
     ck_assert_uint_eq(rv_channel_counts(from)->waiting, 2);
 
     rv_channel_cork(from, 0);
     assert_descriptors_arrive(2);
     assert_descriptors_arrive(1);
     assert_nothing_more_arrives();
-    ck_assert_int_eq(open_descriptors(), held);
+    ck_assert_int_eq(descriptors_open(), held);
     close_pipes();
     close_pair();
 }
@@ -372,7 +359,7 @@ START_TEST(without_a_descriptor_for_it_it_does_not_wait_and_nothing_changes)
 {
     open_pair(_i);
     open_pipes();
-    int held = open_descriptors();
+    int held = descriptors_open();
 
     rv_channel_cork(from, 1);
     ck_assert_int_eq(send_descriptors(1), RV_OK);
@@ -381,7 +368,7 @@ START_TEST(without_a_descriptor_for_it_it_does_not_wait_and_nothing_changes)
     ck_assert_int_eq(send_descriptors(2), RV_ERROR);
     ck_assert_int_eq(errno, EMFILE);
     allow_descriptors(1);
-    ck_assert_int_eq(open_descriptors(), held + 1);
+    ck_assert_int_eq(descriptors_open(), held + 1);
     ck_assert_uint_eq(rv_channel_counts(from)->queued, queued);
     ck_assert_uint_eq(rv_channel_totals()->queued, 1);
     rv_channel_cork(from, 0);
@@ -416,7 +403,7 @@ START_TEST(receiver_without_descriptors_refuses_and_goes_on)
 
     open_pair(_i);
     open_pipes();
-    int held = open_descriptors();
+    int held = descriptors_open();
     ck_assert_int_eq(send_descriptors(2), RV_OK);
     allow_descriptors(0);
     int result = rv_channel_receive(to, &msg);
@@ -429,7 +416,7 @@ START_TEST(receiver_without_descriptors_refuses_and_goes_on)
         assert_descriptors_arrive(2);
         ck_assert_uint_eq(rv_channel_counts(to)->refused, 1);
     }
-    ck_assert_int_eq(open_descriptors(), held);
+    ck_assert_int_eq(descriptors_open(), held);
     close_pipes();
     close_pair();
 }

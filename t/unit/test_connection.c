@@ -204,7 +204,7 @@ END_TEST
 
 START_TEST(drain_stops_accepting_and_tells_everybody)
 {
-    int before = open_descriptors(), client[2] = { connect_client(), connect_client() };
+    int before = descriptors_open(), client[2] = { connect_client(), connect_client() };
     int late = socket(AF_INET, SOCK_STREAM, 0);
 
     step_until(&opened, 2);
@@ -213,7 +213,7 @@ START_TEST(drain_stops_accepting_and_tells_everybody)
     ck_assert_int_eq(rv_connections_draining(all), 1);
     ck_assert_int_eq(drained, 2);
     ck_assert_int_eq(closed, 0);
-    ck_assert_int_eq(open_descriptors(), before + 4); /* the port is closed, clients are not */
+    ck_assert_int_eq(descriptors_open(), before + 4); /* the port is closed, clients are not */
     ck_assert_int_eq(connect(late, &address.sockaddr.sa, address.length), -1);
     ck_assert_int_eq(errno, ECONNREFUSED);
 

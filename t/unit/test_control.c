@@ -38,7 +38,7 @@ START_TEST(dead_worker_is_forgotten_and_its_successor_known)
         introduce(p[i]);
     }
     int held = ask(p[0]);
-    int own = open_descriptors();
+    int own = descriptors_open();
 
     for (unsigned i = 0; i < ROUNDS; i++) {
         rv_process_t *dead = p[i % 3];
@@ -54,7 +54,7 @@ START_TEST(dead_worker_is_forgotten_and_its_successor_known)
             ck_assert_int_eq(ask(p[j]), held);
             assert_all_genuine(p[j]);
         }
-        ck_assert_int_eq(open_descriptors(), own);
+        ck_assert_int_eq(descriptors_open(), own);
     }
     terminate_all();
 }

@@ -6,11 +6,11 @@
  */
 #include "rv_cycle.h"
 
+#include "descriptors.h"
 #include "rv_log_output.h"
 #include "rv_stats_fold.h"
 
 #include <check.h>
-#include <dirent.h>
 #include <fcntl.h>
 #include <ftw.h>
 #include <stdio.h>
@@ -54,19 +54,6 @@ count_files(void)
     files = 0;
     ck_assert_int_eq(nftw(prefix, count_one, 16, FTW_PHYS), 0);
     return files;
-}
-
-static int
-open_descriptors(void)
-{
-    DIR *dir = opendir("/proc/self/fd");
-    int n = 0;
-
-    ck_assert_ptr_nonnull(dir);
-    while (readdir(dir) != NULL)
-        n++;
-    closedir(dir);
-    return n;
 }
 
 static void
@@ -204,12 +191,12 @@ START_TEST(reading_touches_nothing)
         MAIN "[http]\nlistn = unix:a\n" LOCATION FILE_ZONE,
         "",
     };
-    int before = open_descriptors();
+    int before = descriptors_open();
 
     for (size_t i = 0; i < rv_countof(texts); i++) {
         rv_cycle_free(read_cycle(texts[i]), i % 2 == 0);
         ck_assert_int_eq(count_files(), 1);
-        ck_assert_int_eq(open_descriptors(), before);
+        ck_assert_int_eq(descriptors_open(), before);
         ck_assert(!exists("logs"));
     }
 }
@@ -217,7 +204,7 @@ END_TEST
 
 START_TEST(open_cycle_has_everything_and_leaves_nothing)
 {
-    int before = open_descriptors();
+    int before = descriptors_open();
     rv_cycle_t *cycle = open_cycle(MAIN "[http]\nlisten = unix:a mode=0600\n" LOCATION FILE_ZONE
                                         "[echo]\nlisten = unix:b\n",
         NULL);
@@ -241,7 +228,7 @@ START_TEST(open_cycle_has_everything_and_leaves_nothing)
     ck_assert_int_gt(rv_stats_find(cycle->stats, "echo", "bytes"), -1);
 
     rv_cycle_free(cycle, 1);
-    ck_assert_int_eq(open_descriptors(), before);
+    ck_assert_int_eq(descriptors_open(), before);
     ck_assert(!exists("a"));
     ck_assert(exists("zone")); /* which is kept on disk */
     ck_assert_int_eq(count_files(), 2);
@@ -309,12 +296,12 @@ START_TEST(what_cannot_be_opened_leaves_nothing_half_open)
 {
     int fd;
     rv_cycle_t *cycle = read_cycle(make_fault(_i, &fd));
-    int before = open_descriptors(), had = count_files();
+    int before = descriptors_open(), had = count_files();
 
     ck_assert_uint_eq(rv_conf_error_count(cycle->conf), 0);
     ck_assert_int_eq(rv_cycle_open(cycle, NULL, reason), RV_ERROR);
     ck_assert_msg(strstr(reason, faults[_i].reason) != NULL, "%s", reason);
-    ck_assert_int_eq(open_descriptors(), before);
+    ck_assert_int_eq(descriptors_open(), before);
     ck_assert_int_eq(count_files(), had);
     ck_assert(!exists("a") && !exists("zone"));
     rv_cycle_free(cycle, 1);
@@ -331,9 +318,9 @@ START_TEST(reload_that_fails_leaves_the_old_one_as_it_was)
 
     commit(old, NULL);
     rv_cycle_t *cycle = read_cycle(make_fault(_i, &fd));
-    int before = open_descriptors(), had = count_files();
+    int before = descriptors_open(), had = count_files();
     ck_assert_int_eq(rv_cycle_open(cycle, old, reason), RV_ERROR);
-    ck_assert_int_eq(open_descriptors(), before);
+    ck_assert_int_eq(descriptors_open(), before);
     rv_cycle_free(cycle, 0);
 
     ck_assert_int_eq(count_files(), had);
@@ -370,13 +357,13 @@ END_TEST
 
 START_TEST(what_both_have_is_the_same)
 {
-    int before = open_descriptors();
+    int before = descriptors_open();
     rv_cycle_t *old = open_cycle(PLAIN FILE_ZONE, NULL);
 
     commit(old, NULL);
-    int held = open_descriptors() - before;
+    int held = descriptors_open() - before;
     rv_cycle_t *cycle = open_cycle(PLAIN FILE_ZONE, old);
-    ck_assert_int_eq(open_descriptors(), before + held + 1); /* the duplicate of the socket */
+    ck_assert_int_eq(descriptors_open(), before + held + 1); /* the duplicate of the socket */
     ck_assert_uint_eq(socket_of(cycle), socket_of(old));
     ck_assert_uint_eq(cycle->log.entry[0].output, old->log.entry[0].output);
     ck_assert_ptr_eq(rv_cycle_find_zone(cycle, "stats"), rv_cycle_find_zone(old, "stats"));
@@ -384,13 +371,13 @@ START_TEST(what_both_have_is_the_same)
 
     commit(cycle, old);
     rv_cycle_free(old, 1);
-    ck_assert_int_eq(open_descriptors(), before + held);
+    ck_assert_int_eq(descriptors_open(), before + held);
     ck_assert(is_served("a") && exists("zone"));
     int log = rv_log_output_fd(cycle->log.entry[0].output);
     ck_assert_int_eq(write(log, "still open\n", 11), 11);
 
     rv_cycle_free(cycle, 1);
-    ck_assert_int_eq(open_descriptors(), before);
+    ck_assert_int_eq(descriptors_open(), before);
     ck_assert(!exists("a"));
 }
 END_TEST
@@ -403,12 +390,12 @@ START_TEST(discarded_generation_leaves_no_trace)
     rv_cycle_t *old = open_cycle(MAIN "[http]\nlisten = unix:a mode=0600\n" LOCATION, NULL);
 
     commit(old, NULL);
-    int before = open_descriptors(), had = count_files();
+    int before = descriptors_open(), had = count_files();
     rv_cycle_t *cycle = open_cycle(other, old);
     ck_assert(exists("b") && exists("zone.new") && !exists("zone"));
     rv_cycle_free(cycle, 1);
 
-    ck_assert_int_eq(open_descriptors(), before);
+    ck_assert_int_eq(descriptors_open(), before);
     ck_assert(!exists("b"));
     ck_assert(!exists("zone"));
     ck_assert_int_eq(count_files(), had);

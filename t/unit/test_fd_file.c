@@ -3,8 +3,9 @@
  */
 #include "rv_fd.h"
 
+#include "descriptors.h"
+
 #include <check.h>
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -48,19 +49,6 @@ static int
 is_close_on_exec(int fd)
 {
     return (fcntl(fd, F_GETFD) & FD_CLOEXEC) != 0;
-}
-
-static int
-open_descriptors(void)
-{
-    DIR *dir = opendir("/proc/self/fd");
-    int n = 0;
-
-    ck_assert_ptr_nonnull(dir);
-    while (readdir(dir) != NULL)
-        n++;
-    closedir(dir);
-    return n;
 }
 
 /* --- creating ----------------------------------------------------------------- */
@@ -337,7 +325,7 @@ END_TEST
 
 START_TEST(reading_leaves_no_descriptor_open)
 {
-    int before = open_descriptors();
+    int before = descriptors_open();
 
     make_file(10000);
     for (int i = 0; i < 5; i++) {
@@ -345,7 +333,7 @@ START_TEST(reading_leaves_no_descriptor_open)
         assert_not_read(path, 9999, EFBIG);
         assert_not_read(directory, 100, EISDIR);
     }
-    ck_assert_int_eq(open_descriptors(), before);
+    ck_assert_int_eq(descriptors_open(), before);
 }
 END_TEST
 

@@ -5,10 +5,10 @@
  */
 #include "rv_listener.h"
 
+#include "descriptors.h"
 #include "rv_fd.h"
 
 #include <check.h>
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/tcp.h>
@@ -37,19 +37,6 @@ parse(const char *text, rv_listener_t *ls)
         words[n++] = word;
     error[0] = '\0';
     return rv_listener_parse(ls, words, n, error);
-}
-
-static int
-open_descriptors(void)
-{
-    DIR *dir = opendir("/proc/self/fd");
-    int n = 0;
-
-    ck_assert_ptr_nonnull(dir);
-    while (readdir(dir) != NULL)
-        n++;
-    closedir(dir);
-    return n;
 }
 
 static ino_t
@@ -161,12 +148,12 @@ shares_its_address(RV_UNUSED int fd)
 
 START_TEST(open_listener_accepts_until_it_is_closed)
 {
-    int before = open_descriptors(), option = 0;
+    int before = descriptors_open(), option = 0;
     rv_listener_t ls = opened("backlog=7");
     socklen_t size = sizeof(option);
 
     ck_assert_uint_eq(ls.count, 1);
-    ck_assert_int_eq(open_descriptors(), before + 1);
+    ck_assert_int_eq(descriptors_open(), before + 1);
     ck_assert_int_ne(fcntl(ls.fds[0], F_GETFD) & FD_CLOEXEC, 0);
     ck_assert_int_ne(fcntl(ls.fds[0], F_GETFL) & O_NONBLOCK, 0);
     ck_assert_int_eq(getsockopt(ls.fds[0], SOL_SOCKET, SO_REUSEADDR, &option, &size), 0);
@@ -177,7 +164,7 @@ START_TEST(open_listener_accepts_until_it_is_closed)
     rv_listener_close(&ls, 1);
     ck_assert_ptr_null(ls.fds);
     ck_assert_uint_eq(ls.count, 0);
-    ck_assert_int_eq(open_descriptors(), before);
+    ck_assert_int_eq(descriptors_open(), before);
     rv_listener_close(&ls, 1);
 }
 END_TEST
@@ -187,7 +174,7 @@ START_TEST(taken_address_is_an_error_that_names_it)
     rv_listener_t first = opened("");
     rv_listener_t second = listener("", first.addr.sockaddr.in.sin_port);
     char expected[128];
-    int before = open_descriptors();
+    int before = descriptors_open();
 
     ck_assert_int_eq(rv_listener_open(&second, 1, NULL, error), RV_ERROR);
     snprintf(expected, sizeof(expected), "bind() to \"127.0.0.1:%u\" failed (%d: %s)",
@@ -195,7 +182,7 @@ START_TEST(taken_address_is_an_error_that_names_it)
     ck_assert_str_eq(error, expected);
     ck_assert_ptr_null(second.fds);
     ck_assert_uint_eq(second.count, 0);
-    ck_assert_int_eq(open_descriptors(), before);
+    ck_assert_int_eq(descriptors_open(), before);
     assert_accepts(&first, connect_to(&first.addr));
     rv_listener_close(&first, 0);
 }
@@ -244,10 +231,10 @@ START_TEST(discarded_switch_leaves_the_old_one_as_it_was)
 
     ls.addr = old.addr;
     int client = connect_to(&old.addr);
-    int before = open_descriptors();
+    int before = descriptors_open();
     open_it(&ls, RV_HAVE_REUSEPORT ? 3 : 1, &old);
     rv_listener_close(&ls, 1);
-    ck_assert_int_eq(open_descriptors(), before);
+    ck_assert_int_eq(descriptors_open(), before);
     ck_assert_uint_eq(backlog_of(old.fds[0]), RV_LISTENER_BACKLOG);
     ck_assert_int_eq(shares_its_address(old.fds[0]), 0);
     assert_accepts(&old, client);
@@ -281,7 +268,7 @@ switch_to(rv_listener_t *old, const char *options, unsigned workers, unsigned ex
 
 START_TEST(reuseport_grows_and_shrinks_with_the_workers)
 {
-    int before = open_descriptors();
+    int before = descriptors_open();
     rv_listener_t first = opened("reuseport");
 
     rv_listener_t three = switch_to(&first, "reuseport", 3, 3);
@@ -289,9 +276,9 @@ START_TEST(reuseport_grows_and_shrinks_with_the_workers)
     /* clients may wait at each of the eight: none is closed at once */
     rv_listener_t two = switch_to(&eight, "reuseport", 2, 8);
 
-    ck_assert_int_eq(open_descriptors(), before + 8);
+    ck_assert_int_eq(descriptors_open(), before + 8);
     rv_listener_close(&two, 1);
-    ck_assert_int_eq(open_descriptors(), before);
+    ck_assert_int_eq(descriptors_open(), before);
 }
 END_TEST
 
@@ -329,13 +316,13 @@ END_TEST
 
 START_TEST(worker_keeps_its_sockets_and_closes_the_others)
 {
-    int before = open_descriptors();
+    int before = descriptors_open();
     rv_listener_t first = opened("reuseport"), five = switch_to(&first, "reuseport", 5, 5);
     rv_listener_t ls = switch_to(&five, "reuseport", 4, 5); /* the fifth is nobody's */
     ino_t second = socket_of(ls.fds[1]), fifth = socket_of(ls.fds[4]);
 
     rv_listener_keep(&ls, 1);
-    ck_assert_int_eq(open_descriptors(), before + 2);
+    ck_assert_int_eq(descriptors_open(), before + 2);
     int fd = rv_listener_pop(&ls), other = rv_listener_pop(&ls);
     ck_assert_uint_eq(socket_of(fd), fifth);
     ck_assert_uint_eq(socket_of(other), second);
@@ -343,7 +330,7 @@ START_TEST(worker_keeps_its_sockets_and_closes_the_others)
     rv_listener_close(&ls, 0);
     close(fd);
     close(other);
-    ck_assert_int_eq(open_descriptors(), before);
+    ck_assert_int_eq(descriptors_open(), before);
 }
 END_TEST
 
@@ -400,7 +387,7 @@ START_TEST(half_opened_listener_leaves_nothing)
 {
     struct rlimit limit;
     rv_listener_t old = opened("reuseport"), ls = listener("reuseport", 0);
-    int before = open_descriptors();
+    int before = descriptors_open();
 
     ls.addr = old.addr;
     ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
@@ -414,7 +401,7 @@ START_TEST(half_opened_listener_leaves_nothing)
     ck_assert_int_eq(result, RV_ERROR);
     ck_assert_ptr_nonnull(strstr(error, strerror(EMFILE)));
     ck_assert_ptr_null(ls.fds);
-    ck_assert_int_eq(open_descriptors(), before);
+    ck_assert_int_eq(descriptors_open(), before);
     assert_accepts(&old, connect_to(&old.addr));
     rv_listener_close(&old, 0);
 }

@@ -4,8 +4,9 @@
  */
 #include "rv_listener.h"
 
+#include "descriptors.h"
+
 #include <check.h>
-#include <dirent.h>
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
@@ -57,19 +58,6 @@ mode(void)
     ck_assert_int_eq(lstat(path, &st), 0);
     ck_assert(S_ISSOCK(st.st_mode));
     return st.st_mode & 0777;
-}
-
-static int
-open_descriptors(void)
-{
-    DIR *dir = opendir("/proc/self/fd");
-    int n = 0;
-
-    ck_assert_ptr_nonnull(dir);
-    while (readdir(dir) != NULL)
-        n++;
-    closedir(dir);
-    return n;
 }
 
 /* Not open yet. */
@@ -144,7 +132,7 @@ leave_a_stale_socket(void)
 
 START_TEST(file_has_its_mode_and_goes_with_the_listener)
 {
-    int before = open_descriptors();
+    int before = descriptors_open();
 
     umask(0077);
     rv_listener_t ls = opened("", NULL);
@@ -158,7 +146,7 @@ START_TEST(file_has_its_mode_and_goes_with_the_listener)
     ls = opened("mode=0640", NULL);
     ck_assert_uint_eq(mode(), 0640);
     rv_listener_close(&ls, 1);
-    ck_assert_int_eq(open_descriptors(), before);
+    ck_assert_int_eq(descriptors_open(), before);
 }
 END_TEST
 
@@ -196,14 +184,14 @@ START_TEST(live_socket_is_an_error_and_lives_on)
 {
     rv_listener_t first = opened("mode=0600", NULL), second = listener("mode=0666");
     char expected[2 * TEXT_SIZE];
-    int before = open_descriptors();
+    int before = descriptors_open();
 
     ck_assert_int_eq(rv_listener_open(&second, 1, NULL, error), RV_ERROR);
     snprintf(expected, sizeof(expected), "bind() to \"unix:%s\" failed (%d: %s)", path, EADDRINUSE,
         strerror(EADDRINUSE));
     ck_assert_str_eq(error, expected);
     ck_assert_ptr_null(second.fds);
-    ck_assert_int_eq(open_descriptors(), before);
+    ck_assert_int_eq(descriptors_open(), before);
     ck_assert_uint_eq(mode(), 0600);
 
     /* the connection that found out is closed, and waits in front of the next */

@@ -3,10 +3,10 @@
  */
 #include "rv_log_output.h"
 
+#include "descriptors.h"
 #include "rv_log.h"
 
 #include <check.h>
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -90,19 +90,6 @@ is_open(int fd)
     return fcntl(fd, F_GETFD) != -1;
 }
 
-static int
-open_descriptors(void)
-{
-    DIR *dir = opendir("/proc/self/fd");
-    int n = 0;
-
-    ck_assert_ptr_nonnull(dir);
-    while (readdir(dir) != NULL)
-        n++;
-    closedir(dir);
-    return n;
-}
-
 /* --- opening and releasing --------------------------------------------------------- */
 
 START_TEST(file_is_made_and_appended_to)
@@ -148,11 +135,11 @@ END_TEST
 START_TEST(same_target_is_opened_once_and_closed_by_the_last)
 {
     unsigned output = opened(path);
-    int fd = rv_log_output_fd(output), descriptors = open_descriptors();
+    int fd = rv_log_output_fd(output), descriptors = descriptors_open();
 
     ck_assert_uint_eq(opened(path), output);
     ck_assert_uint_eq(opened(path), output);
-    ck_assert_int_eq(open_descriptors(), descriptors);
+    ck_assert_int_eq(descriptors_open(), descriptors);
     ck_assert_uint_ne(opened(other), output);
 
     rv_log_output_release(output);
@@ -208,7 +195,7 @@ START_TEST(file_that_cannot_be_opened_leaves_errno)
 {
     char missing[PATH_SIZE + 32];
     unsigned output = 4242;
-    int descriptors = open_descriptors();
+    int descriptors = descriptors_open();
 
     snprintf(missing, sizeof(missing), "%s/missing/far/log", directory);
     ck_assert_int_eq(rv_log_output_open(missing, &output, why), RV_ERROR);
@@ -218,20 +205,20 @@ START_TEST(file_that_cannot_be_opened_leaves_errno)
     ck_assert_int_eq(errno, EISDIR);
     ck_assert_str_eq(why, "");
     ck_assert_uint_eq(output, 4242);
-    ck_assert_int_eq(open_descriptors(), descriptors);
+    ck_assert_int_eq(descriptors_open(), descriptors);
 }
 END_TEST
 
 START_TEST(checking_a_target_opens_nothing)
 {
-    int descriptors = open_descriptors();
+    int descriptors = descriptors_open();
 
     ck_assert_int_eq(rv_log_output_check(path, why), RV_OK);
     ck_assert_int_eq(rv_log_output_check("/missing/folder/log", why), RV_OK);
     ck_assert_int_eq(rv_log_output_check("stderr", why), RV_OK);
     ck_assert_int_eq(rv_log_output_check("syslog:server=unix:/missing/socket", why), RV_OK);
     ck_assert_int_eq(access(path, F_OK), -1);
-    ck_assert_int_eq(open_descriptors(), descriptors);
+    ck_assert_int_eq(descriptors_open(), descriptors);
 }
 END_TEST
 
@@ -247,11 +234,11 @@ START_TEST(reopened_log_leaves_the_moved_file_behind)
     write_line(output, "moved");
     ck_assert_int_eq(access(path, F_OK), -1);
 
-    int descriptors = open_descriptors();
+    int descriptors = descriptors_open();
     ck_assert_int_eq(rv_log_output_reopen(&at), RV_OK);
     ck_assert_uint_eq(at, output + 1);
     ck_assert_int_eq(rv_log_output_reopen(&at), RV_DONE);
-    ck_assert_int_eq(open_descriptors(), descriptors);
+    ck_assert_int_eq(descriptors_open(), descriptors);
     ck_assert(fcntl(rv_log_output_fd(output), F_GETFD) & FD_CLOEXEC);
 
     write_line(output, "after");

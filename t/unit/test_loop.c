@@ -3,11 +3,11 @@
  */
 #include "rv_loop.h"
 
+#include "descriptors.h"
 #include "rv_fd.h"
 #include "rv_log.h"
 
 #include <check.h>
-#include <dirent.h>
 #include <errno.h>
 #include <grp.h>
 #include <signal.h>
@@ -22,19 +22,6 @@
 static rv_loop_t *loop;
 static int calls;      /* of any callback */
 static short happened; /* what it was called for */
-
-static int
-open_descriptors(void)
-{
-    DIR *dir = opendir("/proc/self/fd");
-    int n = 0;
-
-    ck_assert_ptr_nonnull(dir);
-    while (readdir(dir) != NULL)
-        n++;
-    closedir(dir);
-    return n;
-}
 
 static void
 setup(void)
@@ -222,12 +209,12 @@ END_TEST
 
 START_TEST(loop_leaves_no_descriptor)
 {
-    int before = open_descriptors();
+    int before = descriptors_open();
     rv_loop_t *one = rv_loop_create(NULL);
 
     ck_assert_int_eq(rv_loop_once(one, 0), RV_OK);
     rv_loop_destroy(one);
-    ck_assert_int_eq(open_descriptors(), before);
+    ck_assert_int_eq(descriptors_open(), before);
 }
 END_TEST
 

@@ -6,12 +6,12 @@
  */
 #include "rv_peers.h"
 
+#include "descriptors.h"
 #include "rv_channel.h"
 #include "rv_control.h"
 #include "rv_fd.h"
 
 #include <check.h>
-#include <dirent.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,19 +29,6 @@ typedef struct {
 
 static worker_t worker[SLOTS];
 static int last_pid;
-
-static int
-open_descriptors(void)
-{
-    DIR *dir = opendir("/proc/self/fd");
-    int n = 0;
-
-    ck_assert_ptr_nonnull(dir);
-    while (readdir(dir) != NULL)
-        n++;
-    closedir(dir);
-    return n;
-}
 
 static void
 setup(void)
@@ -209,7 +196,7 @@ START_TEST(who_does_not_read_costs_one_message)
         join(i, 1);
     rv_peers_tell(0);
     fill(0);
-    int held = open_descriptors();
+    int held = descriptors_open();
 
     for (int round = 0; round < 50; round++) {
         for (unsigned i = 1; i < 10; i++)
@@ -218,7 +205,7 @@ START_TEST(who_does_not_read_costs_one_message)
             join(i, 1);
         rv_peers_tell(0);
         ck_assert_uint_le(rv_channel_counts(sleeper->channel[0])->waiting, 1);
-        ck_assert_int_le(open_descriptors(), held + 1);
+        ck_assert_int_le(descriptors_open(), held + 1);
         ck_assert(!rv_peers_is_told(sleeper, rv_process_at(1 + (unsigned) round % 9)));
     }
     read_all(0);

@@ -6,8 +6,9 @@
  */
 #include "rv_process.h"
 
+#include "descriptors.h"
+
 #include <check.h>
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
@@ -32,25 +33,11 @@
 static int at_start; /* descriptors before the first worker */
 static int earlier;  /* workers before the one at hand, for itself to count */
 
-static int
-open_descriptors(void)
-{
-    DIR *dir = opendir("/proc/self/fd");
-    int n = 0;
-
-    if (dir == NULL)
-        return -1;
-    while (readdir(dir) != NULL)
-        n++;
-    closedir(dir);
-    return n;
-}
-
 static void
 setup(void)
 {
     rv_process_set_master(getpid());
-    at_start = open_descriptors();
+    at_start = descriptors_open();
 }
 
 static rv_process_t *
@@ -140,7 +127,7 @@ check_descriptors(RV_UNUSED void *data)
         others++;
     }
     expect(others == earlier);
-    expect(open_descriptors() == at_start + earlier + 1);
+    expect(descriptors_open() == at_start + earlier + 1);
     expect(fcntl(rv_channel_fd(rv_process_self()->channel[1]), F_GETFD) == FD_CLOEXEC);
     return 0;
 }
@@ -164,7 +151,7 @@ check_nothing_waits(RV_UNUSED void *data)
     expect(ch != NULL);
     expect(!rv_channel_is_waiting(ch, KEY));
     expect(rv_channel_flush(ch) == RV_OK);
-    expect(open_descriptors() == at_start + 2);
+    expect(descriptors_open() == at_start + 2);
     return 0;
 }
 
@@ -199,7 +186,7 @@ START_TEST(worker_exits_with_what_it_returned)
     ck_assert_ptr_null(p->channel[1]);
     assert_status(p->pid, 42);
     rv_process_release(p);
-    ck_assert_int_eq(open_descriptors(), at_start);
+    ck_assert_int_eq(descriptors_open(), at_start);
 }
 END_TEST
 
@@ -224,7 +211,7 @@ START_TEST(slots_are_unique_and_used_again)
     for (unsigned i = 0; i < 4; i++)
         kill_and_release(p[i]);
     ck_assert_ptr_null(rv_process_each(NULL));
-    ck_assert_int_eq(open_descriptors(), at_start);
+    ck_assert_int_eq(descriptors_open(), at_start);
 }
 END_TEST
 
@@ -271,11 +258,11 @@ START_TEST(worker_holds_its_own_end_and_one_of_each_before_it)
         assert_status(looking->pid, 0);
         rv_process_release(looking);
         p[i] = spawn((unsigned) i, live, NULL);
-        ck_assert_int_eq(open_descriptors(), at_start + i + 1);
+        ck_assert_int_eq(descriptors_open(), at_start + i + 1);
     }
     for (int i = 0; i < 5; i++)
         kill_and_release(p[i]);
-    ck_assert_int_eq(open_descriptors(), at_start);
+    ck_assert_int_eq(descriptors_open(), at_start);
 }
 END_TEST
 
@@ -313,7 +300,7 @@ START_TEST(worker_does_not_inherit_what_waits_for_another)
     ck_assert_int_eq(rv_channel_is_waiting(stopped->channel[0], KEY), 1);
     rv_process_release(p);
     kill_and_release(stopped);
-    ck_assert_int_eq(open_descriptors(), at_start);
+    ck_assert_int_eq(descriptors_open(), at_start);
 }
 END_TEST
 
@@ -360,7 +347,7 @@ fail_to_fork(void)
         expect(setuid(NOBODY) == 0);
     }
     expect(setrlimit(RLIMIT_NPROC, &none) == 0);
-    int before = open_descriptors();
+    int before = descriptors_open();
 
     errno = 0;
     expect(rv_process_spawn(GENERATION, 0, live, NULL, &p) == RV_ERROR);
@@ -369,7 +356,7 @@ fail_to_fork(void)
     expect(rv_process_each(NULL) == NULL);
     expect(rv_process_at(0)->state == RV_PROCESS_FREE);
     expect(rv_process_at(0)->channel[0] == NULL);
-    expect(open_descriptors() == before);
+    expect(descriptors_open() == before);
 
     sigset_t blocked;
     expect(sigprocmask(SIG_BLOCK, NULL, &blocked) == 0);
@@ -405,7 +392,7 @@ START_TEST(without_descriptors_no_worker_is_started)
     ck_assert_int_eq(result, RV_ERROR);
     ck_assert_int_eq(err, EMFILE);
     ck_assert_ptr_null(rv_process_each(NULL));
-    ck_assert_int_eq(open_descriptors(), at_start);
+    ck_assert_int_eq(descriptors_open(), at_start);
 }
 END_TEST
 
@@ -453,7 +440,7 @@ START_TEST(what_is_entered_stands_in_the_table_and_is_closed_with_it)
     ck_assert_int_eq(fcntl(fds[1], F_GETFD), -1);
     ck_assert_ptr_null(rv_process_each(NULL));
     rv_process_release(rv_process_at(30));
-    ck_assert_int_eq(open_descriptors(), at_start);
+    ck_assert_int_eq(descriptors_open(), at_start);
 }
 END_TEST
 

@@ -187,17 +187,17 @@ START_TEST(descriptor_is_kept_only_where_it_can_be_handed_on)
 {
     const rv_shm_type_t *type = rv_shm_type_at(_i);
     int kept = (type->flags & RV_SHM_EXEC) != 0;
-    int before = fixture_open_descriptors();
+    int before = descriptors_open();
     rv_shm_t shm = fixture_created(type, page);
 
     ck_assert_int_eq(shm.fd != -1, kept);
-    ck_assert_int_eq(fixture_open_descriptors(), before + kept);
+    ck_assert_int_eq(descriptors_open(), before + kept);
 
     if (kept)
         ck_assert_int_eq(fcntl(shm.fd, F_GETFD), FD_CLOEXEC);
 
     rv_shm_destroy(&shm);
-    ck_assert_int_eq(fixture_open_descriptors(), before);
+    ck_assert_int_eq(descriptors_open(), before);
 }
 END_TEST
 
@@ -225,7 +225,7 @@ END_TEST
 START_TEST(detach_leaves_names_alone)
 {
     const rv_shm_type_t *type = rv_shm_type_at(_i);
-    int before = fixture_open_descriptors();
+    int before = descriptors_open();
     rv_shm_t shm = fixture_created(type, page);
     void *addr = shm.addr;
 
@@ -235,7 +235,7 @@ START_TEST(detach_leaves_names_alone)
 
     ck_assert(!is_mapped(addr));
     fixture_assert_empty(&shm);
-    ck_assert_int_eq(fixture_open_descriptors(), before);
+    ck_assert_int_eq(descriptors_open(), before);
     ck_assert_int_eq(
         fixture_is_left_in_the_system(), (type->flags & (RV_SHM_NAMED | RV_SHM_PATH)) != 0);
     rv_shm_detach(&shm);
@@ -344,7 +344,7 @@ END_TEST
 START_TEST(failed_mapping_leaves_nothing)
 {
     const rv_shm_type_t *type = rv_shm_type_at(_i);
-    int before = fixture_open_descriptors();
+    int before = descriptors_open();
     rv_shm_t shm;
 
     if ((type->flags & (RV_SHM_NAMED | RV_SHM_PATH)) != 0)
@@ -353,7 +353,7 @@ START_TEST(failed_mapping_leaves_nothing)
     ck_assert_int_eq(fixture_create(&shm, type, SIZE_MAX / 4), RV_ERROR);
     ck_assert_int_ne(errno, 0);
     fixture_assert_empty(&shm);
-    ck_assert_int_eq(fixture_open_descriptors(), before);
+    ck_assert_int_eq(descriptors_open(), before);
 }
 END_TEST
 
@@ -367,7 +367,7 @@ START_TEST(failure_half_way_leaves_nothing)
     if ((type->flags & RV_SHM_EXEC) == 0)
         return;
 
-    int before = fixture_open_descriptors();
+    int before = descriptors_open();
 
     ck_assert_int_eq(getrlimit(RLIMIT_FSIZE, &saved), 0);
     small = saved;
@@ -384,7 +384,7 @@ START_TEST(failure_half_way_leaves_nothing)
     ck_assert_int_eq(result, RV_ERROR);
     ck_assert_int_eq(error, EFBIG);
     fixture_assert_empty(&shm);
-    ck_assert_int_eq(fixture_open_descriptors(), before);
+    ck_assert_int_eq(descriptors_open(), before);
     ck_assert(!fixture_is_left_in_the_system());
 }
 END_TEST

@@ -343,13 +343,13 @@ START_TEST(guards_are_given_back)
 
     /* which is an error of mapping, and leaves nothing */
     rv_shm_t one_more;
-    int before = fixture_open_descriptors();
+    int before = descriptors_open();
     const char *other = fixture_place()->other;
     ck_assert_int_eq(
         rv_shm_create(&one_more, rv_shm_type("file"), "name", other, page, 0), RV_ERROR);
     ck_assert_int_eq(errno, ENOMEM);
     fixture_assert_empty(&one_more);
-    ck_assert_int_eq(fixture_open_descriptors(), before);
+    ck_assert_int_eq(descriptors_open(), before);
     ck_assert(!fixture_exists(other));
     rv_shm_destroy(&shm);
 }

@@ -125,7 +125,7 @@ START_TEST(what_a_killed_process_left_is_seen_and_removed)
     const rv_shm_type_t *type = rv_shm_type_at(_i);
     const char *where = type->flags & RV_SHM_PATH ? fixture_place()->path : fixture_place()->name;
     char seen[sizeof("left")] = "";
-    int before = fixture_open_descriptors();
+    int before = descriptors_open();
 
     if ((type->flags & (RV_SHM_NAMED | RV_SHM_PATH)) == 0) {
         ck_assert_int_eq(rv_shm_peek(type, where, seen, sizeof(seen)), RV_ERROR);
@@ -153,7 +153,7 @@ START_TEST(what_a_killed_process_left_is_seen_and_removed)
     ck_assert_str_eq(seen, "left");
     ck_assert_int_eq(rv_shm_peek(type, where, seen, page + 1), RV_ERROR);
     ck_assert_int_eq(errno, EINVAL);
-    ck_assert_int_eq(fixture_open_descriptors(), before);
+    ck_assert_int_eq(descriptors_open(), before);
 
     errno = ENOTTY;
     rv_shm_remove(type, where);
@@ -265,7 +265,7 @@ START_TEST(what_exists_is_opened_and_mapped)
 {
     const rv_shm_type_t *type = rv_shm_type_at((size_t) _i);
     const char *where = type->flags & RV_SHM_PATH ? path : fixture_place()->name;
-    int before = fixture_open_descriptors();
+    int before = descriptors_open();
     rv_shm_t shm;
 
     if (type->open == NULL) {
@@ -294,7 +294,7 @@ START_TEST(what_exists_is_opened_and_mapped)
     ck_assert(fixture_is_left_in_the_system());
     rv_shm_destroy(&shm);
     ck_assert_int_eq(fixture_is_left_in_the_system(), (type->flags & RV_SHM_KEPT) != 0);
-    ck_assert_int_eq(fixture_open_descriptors(), before);
+    ck_assert_int_eq(descriptors_open(), before);
 }
 END_TEST
 
@@ -306,7 +306,7 @@ START_TEST(what_is_no_memory_is_not_mapped)
         int error;
     } cases[] = { { "fifo", EINVAL }, { "folder", EINVAL }, { "device", EINVAL },
         { "empty", ENODATA }, { "closed", EBADF } };
-    int before = fixture_open_descriptors();
+    int before = descriptors_open();
 
     fixture_make_file(other, 0, 'x');
     ck_assert_int_eq(mkfifo(path, 0600), 0);
@@ -324,7 +324,7 @@ START_TEST(what_is_no_memory_is_not_mapped)
         ck_assert_int_eq(rv_shm_attach(&shm, file, fd, "name", path), RV_ERROR);
         ck_assert_msg(errno == cases[i].error, "%s: %s", cases[i].what, strerror(errno));
         fixture_assert_empty(&shm);
-        ck_assert_int_eq(fixture_open_descriptors(), before);
+        ck_assert_int_eq(descriptors_open(), before);
     }
 }
 END_TEST
@@ -388,7 +388,7 @@ START_TEST(looking_maps_all_of_it_for_reading_only)
     size_t size = 0;
     rv_shm_t shm = fixture_created(file, 3 * page);
     int fd = open(path, O_RDONLY | O_CLOEXEC);
-    int before = fixture_open_descriptors();
+    int before = descriptors_open();
 
     looked = rv_shm_look(fd, &size);
     ck_assert_ptr_nonnull(looked);
@@ -400,7 +400,7 @@ START_TEST(looking_maps_all_of_it_for_reading_only)
 
     rv_shm_look_away(looked, size);
     ck_assert_int_eq(msync(looked, page, MS_ASYNC), -1);
-    ck_assert_int_eq(fixture_open_descriptors(), before); /* it is the caller's */
+    ck_assert_int_eq(descriptors_open(), before); /* it is the caller's */
     close(fd);
     rv_shm_destroy(&shm);
 }

@@ -3,8 +3,9 @@
  */
 #include "rv_signal.h"
 
+#include "descriptors.h"
+
 #include <check.h>
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -55,19 +56,6 @@ is_readable(int fd)
     struct pollfd p = { .fd = fd, .events = POLLIN };
 
     return poll(&p, 1, 0) == 1;
-}
-
-static int
-open_descriptors(void)
-{
-    DIR *dir = opendir("/proc/self/fd");
-    int n = 0;
-
-    ck_assert_ptr_nonnull(dir);
-    while (readdir(dir) != NULL)
-        n++;
-    closedir(dir);
-    return n;
 }
 
 static void
@@ -259,10 +247,10 @@ be_a_child(void)
 
 START_TEST(child_that_begins_anew_has_its_own)
 {
-    int status, before = open_descriptors();
+    int status, before = descriptors_open();
 
     ck_assert_int_eq(rv_signal_init(), RV_OK);
-    ck_assert_int_eq(open_descriptors(), before);
+    ck_assert_int_eq(descriptors_open(), before);
     signal(SIGCHLD, SIG_DFL);
     raise(SIGHUP);
     ck_assert_uint_eq(rv_signal_take(), RV_SIGNAL_RELOAD);
@@ -305,9 +293,9 @@ START_TEST(reset_gives_back_handlers_and_pipe)
 {
     struct sigaction sa;
 
-    int before = open_descriptors();
+    int before = descriptors_open();
     rv_signal_reset();
-    ck_assert_int_eq(open_descriptors(), before - 2);
+    ck_assert_int_eq(descriptors_open(), before - 2);
     for (size_t i = 0; rv_signal_at(i) != NULL; i++) {
         ck_assert_int_eq(sigaction(rv_signal_at(i)->number, NULL, &sa), 0);
         ck_assert(sa.sa_handler == SIG_DFL);

@@ -206,7 +206,7 @@ START_TEST(memory_of_normal_pages_is_not_said_to_be_huge)
 {
     const rv_shm_type_t *type = rv_shm_type_at((size_t) _i);
     int huge = type->flags & RV_SHM_HUGE && has_huge_pages();
-    int before = fixture_open_descriptors();
+    int before = descriptors_open();
     rv_shm_t shm;
 
     ck_assert_int_eq(
@@ -217,7 +217,7 @@ START_TEST(memory_of_normal_pages_is_not_said_to_be_huge)
         ck_assert_int_eq(((char *) shm.addr)[i], 0);
     memset(shm.addr, 'x', shm.size);
     rv_shm_destroy(&shm);
-    ck_assert_int_eq(fixture_open_descriptors(), before);
+    ck_assert_int_eq(descriptors_open(), before);
 }
 END_TEST
 

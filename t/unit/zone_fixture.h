@@ -38,13 +38,13 @@ zone_opened(const rv_zone_spec_t *spec, rv_zone_t *old)
 static inline void
 zone_assert_refused(const rv_zone_spec_t *spec, rv_zone_t *old, const char *message)
 {
-    int before = fixture_open_descriptors();
+    int before = descriptors_open();
     rv_zone_t *zone = NULL;
 
     ck_assert_int_eq(rv_zone_open(spec, old, &zone, zone_error()), RV_ERROR);
     ck_assert_str_eq(zone_error(), message);
     ck_assert_ptr_null(zone);
-    ck_assert_int_eq(fixture_open_descriptors(), before);
+    ck_assert_int_eq(descriptors_open(), before);
 }
 
 static inline unsigned
