@@ -76,12 +76,3 @@ rv_stats_histogram_quantiles(const uint64_t *cells, const double *q, unsigned co
     while (k < count)
         usec[k++] = total > 0 ? max : 0;
 }
-
-uint64_t
-rv_stats_histogram_quantile(const uint64_t *cells, double q)
-{
-    uint64_t usec;
-
-    rv_stats_histogram_quantiles(cells, &q, 1, &usec);
-    return usec;
-}

@@ -35,12 +35,9 @@ rv_stats_histogram_is_empty(const uint64_t *cells)
 uint64_t rv_stats_histogram_count(const uint64_t *cells);
 
 /*
- * What the share q (0 to 1) of the observations does not exceed, microseconds;
- * 0 where there are none.
+ * What each of `count` shares q (0 to 1, the smallest first) of the observations does not exceed,
+ * microseconds; 0 where there are none.
  */
-uint64_t rv_stats_histogram_quantile(const uint64_t *cells, double q);
-
-/* The same of so many shares, the smallest first, at the price of one. */
 void rv_stats_histogram_quantiles(
     const uint64_t *cells, const double *q, unsigned count, uint64_t *usec);
 

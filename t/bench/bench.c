@@ -54,6 +54,16 @@ bench_now(void)
     return (double) t.tv_sec + (double) t.tv_nsec / 1e9;
 }
 
+double
+bench_cpu(int who)
+{
+    struct rusage r;
+
+    getrusage(who, &r);
+    return (double) (r.ru_utime.tv_sec + r.ru_stime.tv_sec)
+        + (double) (r.ru_utime.tv_usec + r.ru_stime.tv_usec) / 1e6;
+}
+
 void
 bench_pause(unsigned msec)
 {
@@ -188,7 +198,8 @@ bench_most_connections(void)
     struct rlimit files;
 
     getrlimit(RLIMIT_NOFILE, &files);
-    return (unsigned) rv_min(files.rlim_cur, (rlim_t) 1024 * 1024) - SPARE_DESCRIPTORS;
+    rlim_t most = rv_min(files.rlim_cur, (rlim_t) 1024 * 1024);
+    return most < SPARE_DESCRIPTORS ? 0 : (unsigned) most - SPARE_DESCRIPTORS;
 }
 
 /* RV_OK: it has ended before the time was over. */
@@ -283,7 +294,8 @@ use_system_programs(void)
     const char *path = getenv("PATH");
     char longer[4096];
 
-    snprintf(longer, sizeof(longer), "%s:/usr/sbin:/usr/local/sbin", path == NULL ? "" : path);
+    snprintf(longer, sizeof(longer), "%s:/usr/sbin:/usr/local/sbin",
+        path == NULL ? "/usr/bin:/bin" : path);
     (void) setenv("PATH", longer, 1);
 }
 

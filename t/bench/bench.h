@@ -31,6 +31,10 @@ void bench_fail(const char *what) __attribute__((noreturn));
 void bench_give_up(const char *fmt, ...) __attribute__((noreturn, format(printf, 1, 2)));
 
 double bench_now(void); /* s */
+
+/* Seconds of processor time, of RUSAGE_SELF or of RUSAGE_CHILDREN that are gone. */
+double bench_cpu(int who);
+
 void bench_pause(unsigned msec);
 
 /* Zeroed, and shared with the children. */

@@ -9,6 +9,7 @@
 #include "rv_connection.h"
 #include "rv_fd.h"
 #include "rv_stats_fold.h"
+#include "tree.h"
 
 #include <arpa/inet.h>
 #include <signal.h>
@@ -17,7 +18,6 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #ifndef EPOLLEXCLUSIVE
@@ -163,17 +163,12 @@ stop_workers(const pid_t *pids)
 static long
 count_switches(pid_t pid)
 {
-    char name[64], line[128];
-    long n = 0;
+    static const char name[] = "\nvoluntary_ctxt_switches:";
+    char text[4096];
 
-    snprintf(name, sizeof(name), "/proc/%ld/status", (long) pid);
-    FILE *file = fopen(name, "r");
-    if (file == NULL)
-        bench_fail(name);
-    while (fgets(line, sizeof(line), file) != NULL && n == 0)
-        (void) sscanf(line, "voluntary_ctxt_switches: %ld", &n);
-    fclose(file);
-    return n;
+    (void) tree_read(pid, "status", text, sizeof(text));
+    const char *at = strstr(text, name);
+    return at == NULL ? 0 : strtol(at + sizeof(name) - 1, NULL, 10);
 }
 
 /* So far, of all workers. */
@@ -181,14 +176,10 @@ static cost_t
 sum(const pid_t *pids)
 {
     cost_t c = { 0, 0 };
-    struct timespec t;
-    clockid_t clock;
 
     for (unsigned i = 0; i < WORKERS; i++) {
-        if (clock_getcpuclockid(pids[i], &clock) != 0 || clock_gettime(clock, &t) == -1)
-            bench_fail("clock_getcpuclockid");
         c.wakeups += (double) count_switches(pids[i]);
-        c.usec += (double) t.tv_sec * 1e6 + (double) t.tv_nsec / 1e3;
+        c.usec += tree_cpu(pids[i]);
     }
     return c;
 }

@@ -79,22 +79,11 @@ count_beside(server_t *s)
 
 /* --- steps -------------------------------------------------------------------------------------- */
 
-/* Of the processes that are gone by now. */
-static double
-cpu_of_children(void)
-{
-    struct rusage r;
-
-    getrusage(RUSAGE_CHILDREN, &r);
-    return (double) (r.ru_utime.tv_sec + r.ru_stime.tv_sec)
-        + (double) (r.ru_utime.tv_usec + r.ru_stime.tv_usec) / 1e6;
-}
-
 static void
 measure(server_t *s, unsigned workers, figure_t *figures)
 {
     static pid_t pids[TREE_MOST], old[TREE_MOST];
-    double cpu = cpu_of_children(), began = bench_now();
+    double cpu = bench_cpu(RUSAGE_CHILDREN), began = bench_now();
 
     start(s, workers, pids);
     figure_add(&figures[START], s->name, bench_now() - began);
@@ -115,7 +104,7 @@ measure(server_t *s, unsigned workers, figure_t *figures)
     figure_add(&figures[KILL], s->name, bench_now() - began);
 
     server_stop(s);
-    figure_add(&figures[CPU], s->name, cpu_of_children() - cpu);
+    figure_add(&figures[CPU], s->name, bench_cpu(RUSAGE_CHILDREN) - cpu);
 }
 
 static void

@@ -17,7 +17,6 @@
 #include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 enum { RECEIVERS = 16 };
@@ -37,16 +36,6 @@ typedef struct {
 static result_t *shared;
 static char data[RV_CHANNEL_DATA];
 static int passed; /* the descriptor that goes with messages */
-
-static double
-cpu(void)
-{
-    struct rusage u;
-
-    getrusage(RUSAGE_SELF, &u);
-    return (double) (u.ru_utime.tv_sec + u.ru_stime.tv_sec)
-        + (double) (u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6;
-}
 
 static void
 reap(unsigned count)
@@ -207,12 +196,12 @@ bare_broadcast(const kind_t *k)
         rv_fd_close(&fds[i][1]);
         set[i] = poll_set(fds[i][0]);
     }
-    double began = cpu();
+    double began = bench_cpu(RUSAGE_SELF);
     for (unsigned n = 0; n < k->broadcasts; n++) {
         for (int i = 0; i < RECEIVERS; i++)
             bare_send(set[i], fds[i][0], k, k->length);
     }
-    shared->broadcast = (cpu() - began) / k->broadcasts;
+    shared->broadcast = (bench_cpu(RUSAGE_SELF) - began) / k->broadcasts;
     reap(RECEIVERS);
     for (int i = 0; i < RECEIVERS; i++) {
         close(set[i]);

@@ -55,16 +55,6 @@ median(const figure_server_t *s)
     return s->count == 0 ? 0 : bench_median(sorted, s->count);
 }
 
-double
-figure_median(const figure_t *f, const char *server)
-{
-    for (unsigned i = 0; i < f->count; i++) {
-        if (strcmp(f->servers[i].name, server) == 0)
-            return median(&f->servers[i]);
-    }
-    return 0;
-}
-
 /* Three digits, or all of a large number; no exponent, which not all who read it know. */
 static const char *
 number(double value)

@@ -36,9 +36,6 @@ void figure_want(figure_t *f, const char *server, double wanted);
 
 void figure_add(figure_t *f, const char *server, double sample);
 
-/* The median; 0 where there is none. */
-double figure_median(const figure_t *f, const char *server);
-
 void figure_print(const figure_t *f);
 
 /* 1: BENCH_ONLY in the environment is how this name begins, or goes on; or it is not set. Others
